@@ -1,0 +1,42 @@
+# contox-ingest: `make up` runs the whole stack here, `make test` proves it. Both set up what they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: help up test check setup lock image-check clean
+
+help:           ## list the targets
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+setup: $(VENV)/.done  ## make .venv with the locked dependencies and the command contox-ingest
+
+$(VENV)/.done: requirements/dev.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "contox-ingest needs Python 3.11 or later; name one with: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+up: setup       ## run queue, gateway, worker and store here; ARGS="--port 9000" passes options on
+	@$(BIN)/contox-ingest up $(ARGS)
+
+test: check     ## static checks, then the whole test suite
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --cov --cov-report term:skip-covered --cov-fail-under 100 $(ARGS)
+
+check: setup    ## ruff, mypy --strict, and the rules on structure in tests/test_tidy.py
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_tidy.py
+
+lock:           ## renew requirements/*.lock from pyproject.toml (needs setup)
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --no-emit-package contox-ingest --upgrade pyproject.toml -o requirements/run.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --no-emit-package contox-ingest --constraint requirements/run.lock --extra dev pyproject.toml -o requirements/dev.lock
+
+image-check:    ## lint the Dockerfile, build the image without a daemon, and run it (root, Debian)
+	./deploy/image-check
+
+clean:          ## remove what setup and the tools have made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build *.egg-info

@@ -1,0 +1,110 @@
+"""The stream entry: how a verified request travels from the gateway to the worker.
+
+    XADD ingest:{n} * h <header> b <body>
+
+    header := v | project | session | received_ms | form | encoding | count | timestamp_s | mac
+    v           "1"; a reader refuses any other
+    project     id of the project            session   id of the session
+    received_ms Unix ms, by the gateway      form      single, array, ndjson
+    encoding    identity, gzip, zstd         count     events in the body, decimal
+    timestamp_s as signed, Unix seconds      mac       32 bytes as 64 hex digits: the id seed
+    body        the wire's bytes as signed, or an array with `null` where an event was refused
+
+Fields are ASCII and hold no "|". The ids of events that have none are derived again by the worker
+from timestamp_s, mac and the index; see core/ids.py.
+"""
+
+import msgspec
+
+from core.body import Form, read_events
+from core.compression import Encoding, decompress
+from core.errors import Refused, Rejected
+from core.event import Event, Row, occurred_ms
+from core.ids import event_id
+
+VERSION = "1"
+HEADER, BODY = b"h", b"b"
+FIELDS = 9
+DECODED_BYTES_MAX = 256 << 20  # a reader's own bound, far over what a gateway lets in
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A stream entry, decoded."""
+
+    project: str
+    session: str
+    received_ms: int
+    form: Form
+    encoding: Encoding
+    count: int
+    timestamp_s: int
+    mac: bytes
+    body: bytes
+
+
+def encode_header(entry: Entry) -> bytes:
+    """The entry's `h` field."""
+    return (
+        f"{VERSION}|{entry.project}|{entry.session}|{entry.received_ms}|{entry.form}"
+        f"|{entry.encoding}|{entry.count}|{entry.timestamp_s}|{entry.mac.hex()}"
+    ).encode()
+
+
+def decode(fields: dict[bytes, bytes]) -> Entry:
+    """The entry that a stream's fields hold. Raises Refused if they hold none of this version."""
+    try:
+        version, *parts = fields[HEADER].decode("ascii").split("|")
+        if version != VERSION:
+            raise Refused(f"the entry's version is {version[:16]!r}, not {VERSION!r}")
+        project, session, received_ms, form, encoding, count, timestamp_s, mac = parts
+        return Entry(
+            project,
+            session,
+            int(received_ms),
+            Form(form),
+            Encoding(encoding),
+            int(count),
+            int(timestamp_s),
+            bytes.fromhex(mac),
+            fields[BODY],
+        )
+    except (KeyError, ValueError) as error:
+        raise Refused(f"the entry cannot be read: {error}") from None
+
+
+def explode(entry: Entry) -> list[Row]:
+    """One row per event of the entry, in the order of the batch.
+
+    Raises Refused if the body does not hold the events that the header counts.
+    """
+    try:
+        text = decompress(entry.body, entry.encoding, bytes_max=DECODED_BYTES_MAX)
+        events = read_events(entry.form, text)
+        rows = [_row(entry, index, event) for index, event in enumerate(events) if event]
+    except (msgspec.DecodeError, RecursionError, ValueError, Rejected) as error:
+        raise Refused(f"the entry's body cannot be read: {error}") from None
+    if len(rows) != entry.count:
+        raise Refused(f"the entry holds {len(rows)} events, its header says {entry.count}")
+    return rows
+
+
+def id_of(event: Event, index: int, *, project: str, timestamp_s: int, mac: bytes) -> str:
+    """The event's own id, or the one derived from the signed request it came in."""
+    if event.id is not None:
+        return event.id
+    return event_id(project, timestamp_s=timestamp_s, mac=mac, index=index)
+
+
+def _row(entry: Entry, index: int, event: Event) -> Row:
+    identity = id_of(
+        event, index, project=entry.project, timestamp_s=entry.timestamp_s, mac=entry.mac
+    )
+    return Row(
+        project_id=entry.project,
+        event_id=identity,
+        session_id=entry.session,
+        event=event.event,
+        payload=bytes(event.payload).decode(),
+        occurred_ms=occurred_ms(event.timestamp),
+        received_ms=entry.received_ms,
+    )

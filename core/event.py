@@ -1,0 +1,79 @@
+"""An event as producers send it, and the row it becomes.
+
+The payload is never decoded into objects: `msgspec.Raw` keeps the bytes as they were signed, so
+what is stored can be proved later. Members that are not named here are ignored.
+"""
+
+import re
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+
+NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}").fullmatch
+IDENTIFIER = re.compile(r"[A-Za-z0-9_.:-]{1,64}").fullmatch
+RFC_3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
+).fullmatch
+UNIX_S_MAX = 253_402_300_799  # the last second of the year 9999
+OPEN_BRACE = ord("{")
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One event, its shape checked by the decoder and its values by `fault`."""
+
+    event: str
+    payload: msgspec.Raw
+    id: str | None = None
+    timestamp: str | int | float | None = None
+
+
+class Row(NamedTuple):
+    """One row of the table `events`, in the order of its columns."""
+
+    project_id: str
+    event_id: str
+    session_id: str
+    event: str
+    payload: str  # JSON text, byte for byte as it was signed
+    occurred_ms: int | None  # when it happened, by the producer's clock, if it said so
+    received_ms: int  # when the gateway accepted it
+
+
+def occurred_ms(timestamp: str | int | float | None) -> int | None:
+    """Unix ms from RFC 3339 text or Unix seconds; None if the event gave no time.
+
+    Raises ValueError if it is neither, or not within the years 1970 to 9999.
+    """
+    if timestamp is None:
+        return None
+    if isinstance(timestamp, str):
+        if not RFC_3339(timestamp):
+            raise ValueError("not RFC 3339")
+        seconds = datetime.fromisoformat(timestamp.upper()).timestamp()
+    else:
+        seconds = timestamp
+    if not 0 <= seconds <= UNIX_S_MAX:
+        raise ValueError("not within the years 1970 to 9999")
+    return round(seconds * 1000)
+
+
+def fault(event: Event, types: frozenset[str]) -> str | None:
+    """What is wrong with the event's values, as a sentence for the producer; None if nothing is.
+
+    types: the event types that are taken; empty means any.
+    """
+    if not NAME(event.event):
+        return "`event` must be 1 to 128 characters of A-Z a-z 0-9 _ . : -"
+    if types and event.event not in types:
+        return f"`event` must be one of {', '.join(sorted(types))}"
+    if memoryview(event.payload)[0] != OPEN_BRACE:
+        return "`payload` must be an object"
+    if event.id is not None and not IDENTIFIER(event.id):
+        return "`id` must be 1 to 64 characters of A-Z a-z 0-9 _ . : -"
+    if event.timestamp is not None:
+        try:
+            occurred_ms(event.timestamp)
+        except ValueError:
+            return "`timestamp` must be RFC 3339 or Unix seconds, within the years 1970 to 9999"
+    return None

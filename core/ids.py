@@ -1,0 +1,62 @@
+"""Identities: deterministic for events, random and time-ordered for the rest.
+
+Requirements  A retry, a replay and a redelivery of one signed request must name the same event,
+              with no table of what was seen; and keys must arrive in order, since that makes
+              inserts cheap.
+Solution      Derive the id from what was signed: time first, then a hash of project, MAC and index.
+Cost          Two equal events without an `id`, signed in the same second, are one event.
+
+    evt_   48 bits: signed timestamp, ms   80 bits: first of SHA-256(mac | index | project)
+    sess_  48 bits: start, ms              80 bits: random (together a ULID)
+    proj_  48 bits: creation, ms           80 bits: random
+
+All 128 bits are written as 26 characters of Crockford's base32
+(https://www.crockford.com/base32.html), as ULID does (https://github.com/ulid/spec).
+"""
+
+import hashlib
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+PAIRS = [high + low for high in ALPHABET for low in ALPHABET]  # ten bits at a time
+TIME_MS_MAX = (1 << 48) - 1
+ENTROPY_BYTES = 10
+
+
+def crockford(time_ms: int, tail: bytes) -> str:
+    """26 characters from 48 bits of time and 10 bytes; they sort as their numbers do."""
+    number = (time_ms << 80) | int.from_bytes(tail, "big")
+    digits = [PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)]
+    return "".join(digits)
+
+
+def event_id(project: str, *, timestamp_s: int, mac: bytes, index: int) -> str:
+    """The id of the event at `index` of a signed request that gave it none.
+
+    project: the project's id. mac: the 32 bytes computed over the request, never the header's text.
+    """
+    digest = hashlib.sha256(mac + index.to_bytes(4, "big") + project.encode()).digest()
+    return "evt_" + crockford(timestamp_s * 1000, digest[:ENTROPY_BYTES])
+
+
+def session_id(start_ms: int, entropy: bytes) -> str:
+    """A new session's id; `entropy` is 10 random bytes."""
+    return "sess_" + crockford(start_ms, entropy)
+
+
+def project_id(created_ms: int, entropy: bytes) -> str:
+    """A new project's id; `entropy` is 10 random bytes."""
+    return "proj_" + crockford(created_ms, entropy)
+
+
+def time_ms_of(identifier: str) -> int:
+    """The time (Unix ms) that an id of this module starts with.
+
+    Raises ValueError if it is not one.
+    """
+    text = identifier.rpartition("_")[2]
+    if len(text) != 26:
+        raise ValueError(f"{identifier!r} is not an id with a time in it")
+    number = 0
+    for character in text:
+        number = number * 32 + ALPHABET.index(character)
+    return (number >> 80) & TIME_MS_MAX

@@ -1,0 +1,116 @@
+"""What gateway and worker need of the world, as contracts; each says what it does not promise.
+
+Every port has one contract suite (tests/contracts/), run on the fake in core/testing.py and on
+every real adapter.
+"""
+
+from typing import NamedTuple, Protocol
+
+from core.codec import Entry
+from core.event import Row
+
+
+class Secret(NamedTuple):
+    """One signing secret of a project, opened."""
+
+    text: str
+    expires_ms: int | None  # Unix ms after which it no longer verifies; None: it is current
+
+
+class Project(NamedTuple):
+    """A project as operators see it."""
+
+    id: str
+    name: str
+    status: str  # "active" or "disabled"
+    created_ms: int
+    updated_ms: int
+
+
+class SealedSecret(NamedTuple):
+    """One signing secret, sealed with the master key (store/sealing.py)."""
+
+    sealed: bytes
+    expires_ms: int | None
+
+
+class ProjectKeys(NamedTuple):
+    """What the keyring needs of a project: whether it takes events, and its sealed secrets."""
+
+    status: str
+    secrets: tuple[SealedSecret, ...]  # newest first, at least one
+
+
+class EventFilter(NamedTuple):
+    """Which events a page shows. Times are Unix ms of reception, `after` and `before` excluded."""
+
+    project_id: str
+    session_id: str | None = None
+    event: str | None = None
+    after_ms: int | None = None
+    before_ms: int | None = None
+
+
+class Page(NamedTuple):
+    """Events newest first, and the cursor that continues after them; None at the end."""
+
+    rows: list[Row]
+    cursor: str | None
+
+
+class EventStore(Protocol):
+    """Stored events; one row per (project_id, event_id), the first one written stays."""
+
+    async def write(self, rows: list[Row]) -> int:
+        """Store the whole batch or none of it, and return how many rows are new.
+
+        Written twice is stored once. Raises Refused if a row can never be stored, without saying
+        which; Unavailable if the store cannot be reached. Does not retry: worker/drain.py does.
+        """
+
+    async def page(self, wanted: EventFilter, *, limit: int, cursor: str | None = None) -> Page:
+        """At most `limit` events, newest first; rows written meanwhile may be missed.
+
+        Raises ValueError for a cursor that no page has given.
+        """
+
+
+class ProjectStore(Protocol):
+    """Projects and their secrets. Changes are durable when a call returns, but not yet pushed to
+    the gateways' caches: gateway/key_cache.py does that."""
+
+    async def create(self, project: Project, secret: SealedSecret) -> None:
+        """Add a project with its first secret. Raises Conflict if its id or name is taken."""
+
+    async def find(self, name_or_id: str) -> Project | None:
+        """The project with this id, or else with this name."""
+
+    async def list(self) -> list[Project]:
+        """All projects, oldest first."""
+
+    async def keys(self, project_id: str) -> ProjectKeys | None:
+        """What the keyring needs, expired secrets included; None for an unknown id."""
+
+    async def rotate(
+        self, project_id: str, secret: SealedSecret, *, now_ms: int, old_expires_ms: int
+    ) -> None:
+        """Make `secret` current; the one that was current verifies until `old_expires_ms`.
+
+        Secrets that have expired by `now_ms` are deleted.
+        """
+
+
+class Conflict(Exception):
+    """What was to be created exists already."""
+
+
+class EventQueue(Protocol):
+    """Where accepted requests wait for the worker."""
+
+    async def append(self, entry: Entry) -> str:
+        """Append one entry and return the durability it has reached.
+
+        Raises Unavailable. Then nothing was appended, unless the connection broke with the append
+        under way: then it may have been. Appending it again is harmless, since events have
+        identities. Does not retry, and holds no more bytes than its bound.
+        """

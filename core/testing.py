@@ -1,0 +1,100 @@
+"""Fakes for our own ports, held to the same contract suites as the real adapters."""
+
+from core.codec import Entry
+from core.errors import Unavailable
+from core.event import Row
+from core.ports import Conflict, EventFilter, Page, Project, ProjectKeys, SealedSecret
+
+
+class MemoryEvents:
+    """An EventStore in a dictionary."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], Row] = {}
+
+    async def write(self, rows: list[Row]) -> int:
+        """See core.ports.EventStore."""
+        before = len(self.rows)
+        for row in rows:
+            self.rows.setdefault((row.project_id, row.event_id), row)
+        return len(self.rows) - before
+
+    async def page(self, wanted: EventFilter, *, limit: int, cursor: str | None = None) -> Page:
+        """See core.ports.EventStore."""
+        ordered = sorted(self.rows.values(), key=_position, reverse=True)
+        rows = [row for row in ordered if _matches(row, wanted)]
+        if cursor is not None:
+            received_ms, _, event_id = cursor.partition("-")
+            rows = [row for row in rows if _position(row) < (int(received_ms), event_id)]
+        last = rows[limit - 1] if len(rows) > limit else None
+        return Page(rows[:limit], f"{last.received_ms}-{last.event_id}" if last else None)
+
+
+def _position(row: Row) -> tuple[int, str]:
+    return row.received_ms, row.event_id
+
+
+def _matches(row: Row, wanted: EventFilter) -> bool:
+    return (
+        row.project_id == wanted.project_id
+        and wanted.session_id in (None, row.session_id)
+        and wanted.event in (None, row.event)
+        and (wanted.after_ms is None or row.received_ms > wanted.after_ms)
+        and (wanted.before_ms is None or row.received_ms < wanted.before_ms)
+    )
+
+
+class MemoryProjects:
+    """A ProjectStore in dictionaries."""
+
+    def __init__(self) -> None:
+        self.projects: dict[str, Project] = {}
+        self.secrets: dict[str, list[SealedSecret]] = {}
+
+    async def create(self, project: Project, secret: SealedSecret) -> None:
+        """See core.ports.ProjectStore."""
+        if any(project.id == p.id or project.name == p.name for p in self.projects.values()):
+            raise Conflict(project.name)
+        self.projects[project.id] = project
+        self.secrets[project.id] = [secret]
+
+    async def find(self, name_or_id: str) -> Project | None:
+        """See core.ports.ProjectStore."""
+        by_name = {project.name: project for project in self.projects.values()}
+        return self.projects.get(name_or_id) or by_name.get(name_or_id)
+
+    async def list(self) -> list[Project]:
+        """See core.ports.ProjectStore."""
+        return sorted(self.projects.values(), key=lambda p: (p.created_ms, p.id))
+
+    async def keys(self, project_id: str) -> ProjectKeys | None:
+        """See core.ports.ProjectStore."""
+        project = self.projects.get(project_id)
+        return project and ProjectKeys(project.status, tuple(self.secrets[project_id]))
+
+    async def rotate(
+        self, project_id: str, secret: SealedSecret, *, now_ms: int, old_expires_ms: int
+    ) -> None:
+        """See core.ports.ProjectStore."""
+        kept = [
+            old._replace(expires_ms=old_expires_ms) if old.expires_ms is None else old
+            for old in self.secrets[project_id]
+        ]
+        live = [old for old in kept if old.expires_ms is None or old.expires_ms > now_ms]
+        self.secrets[project_id] = [secret, *live]
+
+
+class MemoryQueue:
+    """An EventQueue in a list. While `failing` is set, it raises that instead."""
+
+    def __init__(self, durability: str = "memory") -> None:
+        self.entries: list[Entry] = []
+        self.durability = durability
+        self.failing: Unavailable | None = None
+
+    async def append(self, entry: Entry) -> str:
+        """See core.ports.EventQueue."""
+        if self.failing:
+            raise self.failing
+        self.entries.append(entry)
+        return self.durability
