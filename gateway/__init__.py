@@ -1,0 +1,1 @@
+"""The edge: takes signed requests, appends them to the queue, and answers when they are durable."""

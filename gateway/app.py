@@ -1,0 +1,50 @@
+"""The aiohttp application: routes, and JSON for every error that aiohttp itself would raise."""
+
+import os
+from itertools import count
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from core.errors import NotAccepted, Reason
+from core.metrics import Meter
+from gateway.answers import not_accepted
+from gateway.endpoint import PATH, Endpoint, to_response
+from runtime.log import get_log
+from runtime.status import Readiness, add_security_headers, status_routes
+
+log = get_log()
+PROCESS = os.urandom(6).hex()
+numbers = count(1)
+
+
+def build_app(endpoint: Endpoint, *, meter: Meter, missing: Readiness) -> web.Application:
+    """The gateway's application. `missing`: what keeps it from accepting durably now."""
+    app = web.Application(middlewares=[json_errors])
+    app.router.add_post(PATH, endpoint.ingest)
+    app.router.add_routes(status_routes(meter, missing))
+    app.on_response_prepare.append(add_security_headers)
+    app.on_response_prepare.append(add_request_id)
+    return app
+
+
+@web.middleware
+async def json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answers what no handler has answered, in the contract's words."""
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        response = to_response(not_accepted(NotAccepted(Reason.METHOD_NOT_ALLOWED)))
+        response.headers["Allow"] = error.headers["Allow"]
+    except web.HTTPNotFound:
+        response = to_response(not_accepted(NotAccepted(Reason.NOT_FOUND)))
+    except Exception:  # a bug: said loudly here, and in the contract's words to the client
+        log.exception("request failed", path=request.path)
+        response = to_response(not_accepted(NotAccepted(Reason.INTERNAL)))
+    response.force_close()
+    return response
+
+
+async def add_request_id(_request: web.Request, response: web.StreamResponse) -> None:
+    """Sends an id that is unique over processes; an on_response_prepare signal."""
+    response.headers["X-Request-Id"] = f"req_{PROCESS}{next(numbers):08x}"

@@ -1,0 +1,74 @@
+"""The projects' sealed keys in Redis, between a gateway's memory and the store; and news of
+changes.
+
+    contox:keys:<project> := {"status": text, "secrets": [[sealed in base64, expires_ms or null],
+    …]}
+                             {} for a project that does not exist
+    contox:keys           the channel that carries the id of each project whose keys have changed
+
+Requirements  A change reaches every gateway at once; a load that began before it must not undo it.
+Solution      The changer overwrites the cached keys, then publishes. A load only adds what is
+              missing, and prefers what it finds there.
+Cost          If Redis cannot be reached at the change, gateways learn of it when their copy
+              expires.
+"""
+
+import base64
+import re
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from core.ports import ProjectKeys, SealedSecret
+
+CHANNEL = "contox:keys"
+UNKNOWN_TTL_S = 5  # for projects that do not exist
+PROJECT_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}").fullmatch
+
+
+class KeyCache:
+    """Keys in Redis. Calls raise RedisError or OSError if it cannot be reached."""
+
+    def __init__(self, queue: Redis, *, ttl_s: int) -> None:
+        self._queue = queue
+        self._ttl_s = ttl_s
+
+    async def get(self, project_id: str) -> tuple[bool, ProjectKeys | None]:
+        """(is anything cached, what); (True, None) is a project known not to exist."""
+        text = await self._queue.get(_key(project_id))
+        return text is not None, _decode(text) if text else None
+
+    async def add(self, project_id: str, keys: ProjectKeys | None) -> ProjectKeys | None:
+        """Cache what the store said, unless something newer is there: that is returned instead."""
+        ttl_s = self._ttl_s if keys else UNKNOWN_TTL_S
+        if await self._queue.set(_key(project_id), _encode(keys), ex=ttl_s, nx=True):
+            return keys
+        found, newer = await self.get(project_id)
+        return newer if found else keys
+
+    async def announce(self, project_id: str, keys: ProjectKeys | None) -> None:
+        """After a change in the store: put the new keys in place and tell every gateway."""
+        await self._queue.set(_key(project_id), _encode(keys), ex=self._ttl_s)
+        await self._queue.publish(CHANNEL, project_id)
+
+
+def _key(project_id: str) -> str:
+    return f"contox:keys:{project_id}"
+
+
+def _encode(keys: ProjectKeys | None) -> bytes:
+    if keys is None:
+        return b"{}"
+    secrets = [[base64.b64encode(s.sealed).decode(), s.expires_ms] for s in keys.secrets]
+    return orjson.dumps({"status": keys.status, "secrets": secrets})
+
+
+def _decode(text: bytes | str) -> ProjectKeys | None:
+    content: dict[str, Any] = orjson.loads(text)
+    if not content:
+        return None
+    secrets = [
+        SealedSecret(base64.b64decode(sealed), expires) for sealed, expires in content["secrets"]
+    ]
+    return ProjectKeys(content["status"], tuple(secrets))

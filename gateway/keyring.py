@@ -1,0 +1,177 @@
+"""Who may sign: the opened keys of projects, in memory, so that admission never waits for a
+network.
+
+Requirements  A known project costs a dictionary lookup; an unknown one costs the same and tells
+              nothing; a change made anywhere counts here at once.
+Solution      Memory, then Redis, then the store; one lookup at a time per project; what does not
+              exist is remembered too, apart, so that made-up ids cannot push out real ones; a
+              pushed invalidation empties the entry; unknown projects are verified against a decoy.
+Cost          The first request of a project, and one each time its entry expires, waits for the
+              lookup.
+"""
+
+import asyncio
+import hmac
+import os
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+
+from core.auth import keyed
+from core.errors import Reason, Unavailable
+from core.metrics import Meter, Metric
+from core.ports import ProjectKeys, ProjectStore
+from gateway.key_cache import CHANNEL, UNKNOWN_TTL_S, KeyCache
+from runtime.log import get_log
+from runtime.queue import QUEUE_ERRORS, Backoff
+from store.sealing import Sealer, SealError
+
+log = get_log()
+LOOKUPS_MAX = 256  # at once; over this, cold projects are asked to retry
+UNKNOWN_MAX = 10_000
+CHANNEL_POLL_S = 5
+
+
+class Credentials(NamedTuple):
+    """A project's opened keys; `status` is None for a project that does not exist."""
+
+    status: str | None
+    secrets: tuple[tuple[hmac.HMAC, int | None], ...]  # keyed state, expires_ms; newest first
+
+    def live(self, now_ms: float) -> list[hmac.HMAC]:
+        """The keys that verify now; at least one."""
+        return [
+            key for key, expires_ms in self.secrets if expires_ms is None or expires_ms > now_ms
+        ]
+
+
+class _Shelf(dict[str, tuple[Credentials, float]]):
+    """Credentials with the monotonic time they expire at; the oldest leave when it is full."""
+
+    def __init__(self, entries_max: int) -> None:
+        self._entries_max = entries_max
+
+    def put(self, project_id: str, credentials: Credentials, expires_s: float) -> None:
+        self.pop(project_id, None)
+        while len(self) >= self._entries_max:
+            del self[next(iter(self))]
+        self[project_id] = credentials, expires_s
+
+
+class Keyring:
+    """The process's cache of credentials."""
+
+    def __init__(
+        self,
+        *,
+        cache: KeyCache,
+        projects: ProjectStore,
+        sealer: Sealer,
+        ttl_s: int,
+        entries_max: int,
+        meter: Meter,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._cache = cache
+        self._projects = projects
+        self._sealer = sealer
+        self._ttl_s = ttl_s
+        self._meter = meter
+        self._clock = clock
+        self._known = _Shelf(entries_max)
+        self._unknown = _Shelf(UNKNOWN_MAX)
+        self._lookups: dict[str, asyncio.Task[Credentials]] = {}
+        self._invalidations = 0
+        self._decoy = Credentials(None, ((keyed(os.urandom(32).hex()), None),))
+
+    def cached(self, project_id: str) -> Credentials | None:
+        """The credentials if memory has them; None means: ask `load`."""
+        found = self._known.get(project_id) or self._unknown.get(project_id)
+        if found is None or found[1] <= self._clock():
+            return None
+        return found[0]
+
+    async def load(self, project_id: str) -> Credentials:
+        """The credentials from Redis or the store. Raises Unavailable if neither can say."""
+        lookup = self._lookups.get(project_id)
+        if lookup is None:
+            if len(self._lookups) >= LOOKUPS_MAX:
+                raise Unavailable(Reason.OVERLOADED)
+            lookup = asyncio.create_task(self._look_up(project_id))
+            self._lookups[project_id] = lookup
+            lookup.add_done_callback(lambda done: self._finish(project_id, done))
+        return await asyncio.shield(lookup)
+
+    def forget(self, project_id: str) -> None:
+        """Drop what is cached of a project; a lookup under way will not be cached."""
+        self._invalidations += 1
+        self._known.pop(project_id, None)
+        self._unknown.pop(project_id, None)
+
+    def forget_all(self) -> None:
+        """Drop everything: changes may have been missed."""
+        self._invalidations += 1
+        self._known.clear()
+        self._unknown.clear()
+
+    async def follow(self, queue: Redis) -> None:
+        """Listen for changes until cancelled; reconnects, and then trusts nothing it had."""
+        backoff = Backoff()
+        while True:
+            try:
+                async with queue.pubsub(ignore_subscribe_messages=True) as channel:
+                    await channel.subscribe(CHANNEL)
+                    self.forget_all()
+                    backoff.reset()
+                    while True:
+                        message = await channel.get_message(timeout=CHANNEL_POLL_S)
+                        if message is None:
+                            await channel.ping()
+                        elif message["type"] == "message":
+                            self.forget(message["data"].decode())
+            except QUEUE_ERRORS as error:
+                log.debug("key changes are not followed", error=str(error))
+            await backoff.wait()
+
+    def _finish(self, project_id: str, lookup: asyncio.Task[Credentials]) -> None:
+        self._lookups.pop(project_id, None)
+        if not lookup.cancelled():
+            lookup.exception()  # each waiter has been told; none may be left
+
+    async def _look_up(self, project_id: str) -> Credentials:
+        invalidations = self._invalidations
+        keys = await self._fetch(project_id)
+        credentials = self._open(project_id, keys) if keys else self._decoy
+        if invalidations == self._invalidations:
+            shelf, ttl_s = (self._known, self._ttl_s) if keys else (self._unknown, UNKNOWN_TTL_S)
+            shelf.put(project_id, credentials, self._clock() + ttl_s)
+        return credentials
+
+    async def _fetch(self, project_id: str) -> ProjectKeys | None:
+        try:
+            found, keys = await self._cache.get(project_id)
+        except QUEUE_ERRORS:
+            self._meter.add(Metric.KEYRING_LOOKUPS, 1, "store")
+            return await self._projects.keys(project_id)
+        if found:
+            self._meter.add(Metric.KEYRING_LOOKUPS, 1, "redis")
+            return keys
+        self._meter.add(Metric.KEYRING_LOOKUPS, 1, "store")
+        keys = await self._projects.keys(project_id)
+        try:
+            return await self._cache.add(project_id, keys)
+        except QUEUE_ERRORS:
+            return keys
+
+    def _open(self, project_id: str, keys: ProjectKeys) -> Credentials:
+        try:
+            opened = tuple(
+                (keyed(self._sealer.open(secret.sealed, project_id=project_id)), secret.expires_ms)
+                for secret in keys.secrets
+            )
+        except SealError as error:
+            log.error("secret does not open", project=project_id, check="CONTOX_MASTER_KEY")  # noqa: TRY400
+            raise Unavailable(Reason.QUEUE_UNAVAILABLE) from error
+        return Credentials(keys.status, opened)

@@ -1,0 +1,131 @@
+"""The gateway's process: put the parts together, serve, and stop in order.
+
+On SIGTERM: readiness turns red; after the grace the listener closes and what still arrives on open
+connections is refused; what is in flight is answered; the process ends with status 0.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from aiohttp import web
+
+from core.metrics import Meter
+from core.settings import SettingError, Settings
+from gateway.admission import Admission
+from gateway.app import build_app
+from gateway.backlog import Backlog
+from gateway.endpoint import Endpoint
+from gateway.key_cache import KeyCache
+from gateway.keyring import Keyring
+from gateway.publisher import Publisher
+from gateway.sessions import Sessions
+from runtime.background import Background
+from runtime.log import get_log
+from runtime.queue import open_queue
+from runtime.stop import stop_event
+from store.accounts import SqlProjects
+from store.engine import open_engine
+from store.migrate import migrate
+from store.sealing import Sealer
+
+log = get_log()
+FINISH_S = 10  # for requests in flight after the listener has closed
+KEEPALIVE_S = 75
+
+
+class Gateway:
+    """A gateway that listens. `meter` is what its metrics page shows."""
+
+    def __init__(
+        self, admission: Admission, publisher: Publisher, backlog: Backlog, meter: Meter
+    ) -> None:
+        self.admission = admission
+        self.publisher = publisher
+        self.backlog = backlog
+        self.meter = meter
+        self.port = 0
+        self.leaving = False
+
+    def missing(self) -> list[str]:
+        """What keeps it from accepting durably now, as sentences."""
+        reasons = [self.publisher.away] if self.publisher.away else []
+        if self.backlog.full:
+            reasons.append("The backlog is full")
+        if self.leaving:
+            reasons.append("The gateway is shutting down")
+        return reasons
+
+
+async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _port: None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    on_listen: called with the port once connections are accepted.
+    Raises SettingError for a setting that shows to be wrong now; OSError if it cannot listen.
+    """
+    stop = stop_event()
+    async with serving(settings, stop) as gateway:
+        on_listen(gateway.port)
+        await stop.wait()
+        gateway.leaving = True
+        log.info("gateway stops", grace_s=settings.stop_grace_s)
+        await asyncio.sleep(settings.stop_grace_s)
+        gateway.admission.stopping = True
+
+
+@asynccontextmanager
+async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gateway]:
+    """A gateway on the settings' host and port; leaving the context finishes what is in flight."""
+    if settings.master_key is None:
+        raise SettingError("CONTOX_MASTER_KEY is not set; make one with: openssl rand -base64 32")
+    async with AsyncExitStack() as stack:
+        engine = open_engine(settings.database_url)
+        stack.push_async_callback(engine.dispose)
+        await migrate(engine)
+        queue = open_queue(settings.redis_url)
+        stack.push_async_callback(queue.aclose)
+        background = Background(stop)
+        stack.push_async_callback(background.close)
+
+        meter = Meter()
+        keyring = Keyring(
+            cache=KeyCache(queue, ttl_s=settings.keyring_ttl_s),
+            projects=SqlProjects(engine),
+            sealer=Sealer(settings.master_key),
+            ttl_s=settings.keyring_ttl_s,
+            entries_max=settings.keyring_entries_max,
+            meter=meter,
+        )
+        publisher = Publisher(queue, settings, meter)
+        backlog = Backlog(queue, settings, meter)
+        admission = Admission(
+            settings,
+            keyring=keyring,
+            sessions=Sessions(queue, entries_max=settings.keyring_entries_max),
+            queue=publisher,
+            backlog=backlog,
+        )
+        gateway = Gateway(admission, publisher, backlog, meter)
+        for task in (keyring.follow(queue), publisher.run(), backlog.run()):
+            background.start(task)
+        endpoint = Endpoint(settings, admission=admission, meter=meter)
+        app = build_app(endpoint, meter=meter, missing=gateway.missing)
+        gateway.port = await _listen(app, settings, stack)
+        yield gateway
+
+
+async def _listen(app: web.Application, settings: Settings, stack: AsyncExitStack) -> int:
+    """Accept connections; returns the port. Bodies arrive as signed: nothing is decompressed."""
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,
+        keepalive_timeout=KEEPALIVE_S,
+        shutdown_timeout=FINISH_S,
+    )
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.TCPSite(runner, settings.host, settings.port, backlog=1024).start()
+    port: int = runner.addresses[0][1]
+    log.info("gateway listens", host=settings.host, port=port)
+    return port

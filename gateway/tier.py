@@ -1,0 +1,42 @@
+"""Whether the server's settings can give `fsynced`, and how.
+
+appendfsync always syncs before it replies (https://valkey.io/topics/persistence/); with everysec,
+WAITAOF tells when the connection's writes have been synced; with no, nothing does.
+"""
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ResponseError
+
+
+class TierError(Exception):
+    """The server cannot give the promised durability; the text says what to change."""
+
+
+async def needs_waitaof(connection: AbstractConnection) -> bool:
+    """Whether `fsynced` takes a WAITAOF behind each group; False: a reply is enough.
+
+    Raises TierError if the server cannot sync. A server that does not let its settings be read is
+    asked with WAITAOF, which fails by itself if there is nothing to sync.
+    """
+    try:
+        appendonly = await _setting(connection, "appendonly")
+        appendfsync = await _setting(connection, "appendfsync")
+    except ResponseError:
+        return True
+    if appendonly != "yes":
+        raise TierError(
+            "CONTOX_ACK=fsynced needs an append-only file: set appendonly yes on the queue's"
+            " server, or CONTOX_ACK=memory."
+        )
+    if appendfsync == "no":
+        raise TierError(
+            "CONTOX_ACK=fsynced needs a sync: set appendfsync to always or everysec on the queue's"
+            " server, or CONTOX_ACK=memory."
+        )
+    return appendfsync != "always"
+
+
+async def _setting(connection: AbstractConnection, name: str) -> str:
+    await connection.send_command("CONFIG", "GET", name)
+    _, value = await connection.read_response()
+    return str(value.decode())

@@ -1,0 +1,47 @@
+"""The connection to Redis or Valkey, as every part of ours opens it."""
+
+import asyncio
+from random import random
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+CONNECT_TIMEOUT_S = 5
+REPLY_TIMEOUT_S = 10  # longer than any blocking read of ours
+BACKOFF_FIRST_S = 0.1
+BACKOFF_MAX_S = 2.0
+QUEUE_ERRORS = (RedisError, OSError, TimeoutError)
+
+
+def open_queue(redis_url: str, *, reply_timeout_s: float | None = REPLY_TIMEOUT_S) -> Redis:
+    """A client for redis://, rediss:// or unix:// URLs. Connects lazily; does not retry by itself.
+
+    RESP 2, since replies then have one shape on every server of either kind.
+    """
+    return Redis.from_url(
+        redis_url,
+        protocol=2,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=reply_timeout_s,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+class Backoff:
+    """The wait between attempts: doubles up to a bound, with jitter, until an attempt succeeds."""
+
+    def __init__(self) -> None:
+        self._delay_s = BACKOFF_FIRST_S
+
+    def reset(self) -> None:
+        """Call when an attempt has succeeded."""
+        self._delay_s = BACKOFF_FIRST_S
+
+    async def wait(self) -> None:
+        """Call when an attempt has failed."""
+        delay_s = self._delay_s * (0.5 + random() / 2)  # noqa: S311 - jitter, not a secret
+        self._delay_s = min(self._delay_s * 2, BACKOFF_MAX_S)
+        await asyncio.sleep(delay_s)

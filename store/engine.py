@@ -1,0 +1,99 @@
+"""Opening a database, and telling the errors that time cures from those it does not.
+
+SQLite: WAL, so that readers and the writer do not wait for each other, and synchronous=FULL, so
+that a commit is on disk when the worker deletes the entry from the stream.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from core.errors import Reason, Refused, Unavailable
+
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+CONNECT_TIMEOUT_S = 5
+STATEMENT_TIMEOUT_S = 60
+CONNECTIONS_MAX = 5
+SQLITE_BUSY_MS = 10_000
+SQLITE_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA foreign_keys=ON",
+    f"PRAGMA busy_timeout={SQLITE_BUSY_MS}",
+)
+REFUSED_BY_STORE = (
+    IntegrityError,
+    DataError,
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+)
+STORE_AWAY = (
+    DBAPIError,
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
+
+
+def open_engine(database_url: str) -> AsyncEngine:
+    """An engine for sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE. Connects lazily."""
+    url = _with_driver(make_url(database_url))
+    if url.get_backend_name() == "sqlite":
+        engine = create_async_engine(url, pool_size=CONNECTIONS_MAX, max_overflow=0)
+        event.listen(engine.sync_engine, "connect", _set_pragmas)
+        return engine
+    return create_async_engine(
+        url,
+        pool_size=CONNECTIONS_MAX,
+        max_overflow=0,
+        pool_timeout=CONNECT_TIMEOUT_S,
+        connect_args={"timeout": CONNECT_TIMEOUT_S, "command_timeout": STATEMENT_TIMEOUT_S},
+    )
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction whose failures are ours: Refused for bad data, Unavailable for the rest.
+
+    An error that is neither's fault, such as a missing table, is Unavailable too: the batch stays
+    in the stream until an operator has put it right, rather than going to the dead letters.
+    """
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    except REFUSED_BY_STORE as error:
+        raise Refused(_reason(error)) from error
+    except STORE_AWAY as error:
+        sentence = f"The store failed: {_reason(error)}"
+        raise Unavailable(Reason.QUEUE_UNAVAILABLE, sentence) from error
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of the database's own words; later lines may hold the values of the row."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    first, *_ = str(original or error).splitlines() or [type(error).__name__]
+    return first[:500]
+
+
+def _with_driver(url: URL) -> URL:
+    """The URL for the asynchronous driver; libpq's `sslmode` becomes what asyncpg calls `ssl`."""
+    url = url.set(drivername=DRIVERS[url.get_backend_name()])
+    if "sslmode" in url.query:
+        sslmode = url.query["sslmode"]
+        url = url.difference_update_query(["sslmode"]).update_query_dict({"ssl": sslmode})
+    return url
+
+
+def _set_pragmas(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in SQLITE_PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()

@@ -1,0 +1,341 @@
+"""Tables of bytes: each way to be wrong, alone and beside valid events, and each limit's edge.
+
+Fuzz: for any bytes, type and encoding only Rejected comes out, and what is taken can be read again.
+"""
+
+import gzip
+import json
+import sys
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.body import Form, Limits, parse, read_events
+from core.compression import Encoding, decompress
+from core.errors import Reason, Rejected
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+JSON, NDJSON = b"application/json", b"application/x-ndjson"
+COMPRESS = {Encoding.IDENTITY: bytes, Encoding.GZIP: gzip.compress, Encoding.ZSTD: zstd.compress}
+
+
+def event(payload=b"{}", more=b""):
+    return b'{"event":"a","payload":' + payload + more + b"}"
+
+
+def take(wire, content_type=JSON, encoding=Encoding.IDENTITY, **limits):
+    return parse(wire, content_type=content_type, encoding=encoding, limits=Limits(**limits))
+
+
+def refusal(wire, content_type=JSON, encoding=Encoding.IDENTITY, **limits):
+    with pytest.raises(Rejected) as caught:
+        take(wire, content_type, encoding, **limits)
+    return caught.value.reason
+
+
+GOOD = event()
+ONE, ARRAY, LINES = (GOOD, JSON), (b"[%b,%b]" % (GOOD, GOOD), JSON), (GOOD + b"\n" + GOOD, NDJSON)
+
+
+@pytest.mark.parametrize(
+    ("wire", "content_type", "form", "count"),
+    [
+        pytest.param(*ONE, Form.SINGLE, 1, id="one"),
+        pytest.param(b" \r\n\t" + GOOD + b"\n", JSON, Form.SINGLE, 1, id="one in white space"),
+        pytest.param(b"[" + GOOD + b"]", JSON, Form.ARRAY, 1, id="array of one"),
+        pytest.param(b" \n[%b , %b]\n" % (GOOD, GOOD), JSON, Form.ARRAY, 2, id="array"),
+        pytest.param(GOOD, NDJSON, Form.NDJSON, 1, id="line without its end"),
+        pytest.param(b"\n\r\n \t\n" + (GOOD + b"\r\n") * 2, NDJSON, Form.NDJSON, 2, id="lines"),
+    ],
+)
+@pytest.mark.parametrize("encoding", Encoding)
+def test_valid_body_is_kept_as_signed(wire, content_type, form, count, encoding):
+    """A body of valid events is taken whole, and what is stored are the wire's own bytes."""
+    encoded = COMPRESS[encoding](wire)
+    batch = take(encoded, content_type, encoding)
+    assert (batch.form, batch.encoding, batch.count) == (form, encoding, count)
+    assert (batch.body, batch.refused, len(batch.events)) == (encoded, [], count)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "form"),
+    [
+        (b"application/json", Form.SINGLE),
+        (b"Application/JSON ; Charset=UTF-8", Form.SINGLE),
+        (b'application/json;charset="utf-8";x=y', Form.SINGLE),
+        (b"application/x-ndjson; charset=utf-8", Form.NDJSON),
+    ],
+)
+def test_content_type_names_the_form(content_type, form):
+    """The two media types are known in any case, with parameters, a charset of UTF-8 among them."""
+    assert take(GOOD, content_type).form is form
+
+
+OTHER_TYPES = [b"text/json", b"application/jsonx", b"application/json, application/json", b"\xff"]
+OTHER_CHARSETS = [JSON + b"; charset=latin-1", JSON + b"; charset=utf-8; charset=utf-16"]
+
+
+@pytest.mark.parametrize("content_type", [None, b"", b";", *OTHER_TYPES, *OTHER_CHARSETS])
+def test_other_content_type_is_unsupported(content_type):
+    """Another media type, none, two, or another charset than UTF-8 is unsupported."""
+    assert refusal(GOOD, content_type) is Reason.UNSUPPORTED_MEDIA_TYPE
+
+
+NOT_JSON = {
+    "word": b"hello",
+    "NaN": event(b'{"a":NaN}'),
+    "infinity": event(b'{"a":-Infinity}'),
+    "leading zero": event(b'{"a":01}'),
+    "trailing comma": event(b'{"a":1,}'),
+    "control character": event(b'{"a":"\x01"}'),
+    "bad escape": event(b'{"a":"\\x41"}'),
+    "lone high surrogate": event(b'{"a":"\\ud800"}'),
+    "lone low surrogate": event(b'{"a":"\\udc00"}'),
+    "surrogate in a key": event(b'{"\\ud800":1}'),
+    "surrogate in an unknown member": event(more=b',"x":"\\ud800 "'),
+    "NaN in an unknown member": event(more=b',"x":NaN'),
+    "invalid UTF-8": event(b'{"a":"\xff"}'),
+    "overlong UTF-8": event(b'{"a":"\xc0\xaf"}'),
+    "surrogate in UTF-8": event(b'{"a":"\xed\xa0\x80"}'),
+    "invalid UTF-8 in an unknown member": event(more=b',"x":"\xff"'),
+    "BOM": b"\xef\xbb\xbf" + GOOD,
+    "UTF-16": GOOD.decode().encode("utf-16"),
+    "two documents": GOOD + GOOD,
+    "NUL at the end": GOOD + b"\x00",
+    "cut short": GOOD[:-1],
+    "unterminated string": b'{"event":"a',
+}
+
+
+@pytest.mark.parametrize("bad", NOT_JSON.values(), ids=NOT_JSON.keys())
+def test_what_is_not_json_is_refused(bad):
+    """What is not one JSON document in UTF-8 is refused: with its array, but not with its lines."""
+    assert refusal(bad) is refusal(bad, NDJSON) is Reason.INVALID_JSON
+    assert refusal(b"[%b,%b]" % (GOOD, bad)) is Reason.INVALID_JSON
+    batch = take(b"%b\n%b\n%b" % (GOOD, bad, GOOD), NDJSON)
+    assert [(r.index, r.reason) for r in batch.refused] == [(1, Reason.INVALID_JSON)]
+
+
+NOT_AN_EVENT = {
+    "null": b"null",
+    "number": b"1",
+    "string": b'"event"',
+    "no event": b'{"payload":{}}',
+    "no payload": b'{"event":"a"}',
+    "newline after event": b'{"event":"a\\n","payload":{}}',
+    "array for payload": event(b"[]"),
+    "number for id": event(more=b',"id":1'),
+    "boolean for timestamp": event(more=b',"timestamp":true'),
+    "negative timestamp": event(more=b',"timestamp":-1'),
+    "timestamp beyond floats": event(more=b',"timestamp":1e400'),
+    "timestamp of 5000 digits": event(more=b',"timestamp":' + b"1" * 5000),
+}
+
+
+@pytest.mark.parametrize("bad", NOT_AN_EVENT.values(), ids=NOT_AN_EVENT.keys())
+def test_json_that_is_no_event_is_refused(bad):
+    """JSON of another shape than an event's is refused, and leaves its neighbours alone."""
+    assert refusal(bad) is refusal(bad, NDJSON) is refusal(b"[%b]" % bad) is Reason.INVALID_EVENT
+    for batch in (take(b"[%b,%b]" % (bad, GOOD)), take(b"%b\n%b\n" % (bad, GOOD), NDJSON)):
+        assert [(r.index, r.reason) for r in batch.refused] == [(0, Reason.INVALID_EVENT)]
+        assert (batch.form, batch.body) == (Form.ARRAY, b"[null,%b]" % GOOD)
+
+
+@pytest.mark.parametrize(
+    ("wire", "content_type", "reason"),
+    [
+        pytest.param(b"", JSON, Reason.INVALID_JSON, id="nothing"),
+        pytest.param(b" \n", JSON, Reason.INVALID_JSON, id="white space"),
+        pytest.param(b" [ \n] ", JSON, Reason.EMPTY_BATCH, id="empty array"),
+        pytest.param(b"", NDJSON, Reason.EMPTY_BATCH, id="no lines"),
+        pytest.param(b"\n \r\n\t\n", NDJSON, Reason.EMPTY_BATCH, id="blank lines"),
+        pytest.param(b"[" + GOOD, JSON, Reason.INVALID_JSON, id="array without its end"),
+        pytest.param(b"[%b,]" % GOOD, JSON, Reason.INVALID_JSON, id="array with an empty end"),
+        pytest.param(b"[[%b]]" % GOOD, JSON, Reason.INVALID_EVENT, id="array of an array"),
+        pytest.param(b"[%b]" % GOOD, NDJSON, Reason.INVALID_EVENT, id="array as a line"),
+        pytest.param(GOOD + b"\n" + GOOD, JSON, Reason.INVALID_JSON, id="lines as JSON"),
+        pytest.param(b"x\n{}", NDJSON, Reason.INVALID_EVENT, id="wrong in two ways"),
+    ],
+)
+def test_body_without_a_valid_event_is_refused(wire, content_type, reason):
+    """A body of which no event can be taken is refused, by the reason its events have in common."""
+    assert refusal(wire, content_type) is reason
+
+
+def test_batch_is_taken_in_part():
+    """Refused events leave `null` in the stored body, so that the others keep index and bytes."""
+    kept = [event(b'{ "n" : 1.0 }', b',"id":"x"'), b'{"payload":{"a":"\\u0000"},"event":"b"}']
+    raws = [b"{}", kept[0], event(b"[]"), b"7", kept[1], b"null"]
+    for wire, content_type in (
+        (b"[" + b" ,\n".join(raws) + b"]", JSON),
+        (b"\n".join(raws), NDJSON),
+    ):
+        batch = take(gzip.compress(wire), content_type, Encoding.GZIP)
+        assert (batch.form, batch.encoding, batch.count) == (Form.ARRAY, Encoding.IDENTITY, 2)
+        assert batch.body == b"[null,%b,null,null,%b,null]" % tuple(kept)
+        assert [e and e.event for e in batch.events] == [None, "a", None, None, "b", None]
+        assert [r.index for r in batch.refused] == [0, 2, 3, 5]
+        assert batch.refused[1].sentence == "`payload` must be an object"
+        assert read_events(batch.form, batch.body) == batch.events
+
+
+def test_batch_without_a_valid_event_says_what_is_wrong_with_the_first():
+    """When every event is refused, the answer quotes what is wrong with the first."""
+    with pytest.raises(Rejected, match=r"at index 0: `payload` must be an object$"):
+        take(b"[%b,1]" % event(b"[]"))
+
+
+@pytest.mark.parametrize(("wire", "content_type"), [ONE, ARRAY, LINES], ids=Form)
+def test_types_may_be_restricted(wire, content_type):
+    """With an allow-list events of another type are refused, in every form."""
+    assert take(wire, content_type, event_types=frozenset("ab")).refused == []
+    assert refusal(wire, content_type, event_types=frozenset("b")) is Reason.INVALID_EVENT
+
+
+def nested(levels):
+    return b"[" * levels + b"]" * levels
+
+
+DEEP = {
+    "payload": lambda levels: event(b'{"x":%b}' % nested(levels - 2)),
+    "objects": lambda levels: event(b'{"x":' * (levels - 2) + b"{}" + b"}" * (levels - 2)),
+    "unknown member": lambda levels: event(more=b',"x":' + nested(levels - 1)),
+    "repeated payload": lambda levels: b'{"payload":%b,%b' % (nested(levels - 1), GOOD[1:]),
+    "after a backslash": lambda levels: event(b'{"x":"\\\\","y":%b}' % nested(levels - 2)),
+}
+
+
+@pytest.mark.parametrize("deep", DEEP.values(), ids=DEEP.keys())
+def test_nesting_is_bounded_at_128(deep):
+    """128 levels are taken, an array's own among them; 129 are refused, wherever they are."""
+    assert take(deep(128)).count == take(deep(128), NDJSON).count == 1
+    assert refusal(deep(129)) is refusal(deep(129), NDJSON) is Reason.INVALID_JSON
+    for others in (0, 1, 300):
+        assert take(b"[%b]" % b",".join([GOOD] * others + [deep(127)])).count == others + 1
+        assert refusal(b"[%b]" % b",".join([GOOD] * others + [deep(128)])) is Reason.INVALID_JSON
+    assert [r.index for r in take(GOOD + b"\n" + deep(129), NDJSON).refused] == [1]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param(b'{"x":"%b"}' % (b"[" * 50_000), id="in a string"),
+        pytest.param(b'{"%b":1}' % (b"{" * 50_000), id="in a key"),
+        pytest.param(b'{"x":"\\"%b\\\\"}' % (b"[" * 50_000), id="after an escaped quote"),
+        pytest.param(b'{"x":[%b0]}' % (b"[]," * 50_000), id="side by side"),
+    ],
+)
+def test_brackets_that_do_not_nest_are_free(payload):
+    """Brackets inside of strings, or closed before the next opens, may be any number."""
+    for wire in (event(payload), event(more=b',"x":' + payload)):
+        assert take(wire).count == take(b"[%b]" % wire).count == take(wire, NDJSON).count == 1
+
+
+FLOODS = {
+    "open brackets": (b"[" * 100_000, Reason.INVALID_JSON),
+    "closed brackets": (event(nested(50_000)), Reason.INVALID_JSON),
+    "brackets in an unknown member": (event(more=b',"x":' + b"[" * 100_000), Reason.INVALID_JSON),
+    "brackets in an array": (b"[%b]" % event(nested(50_000)), Reason.INVALID_JSON),
+    "objects": (event(b'{"a":' * 40_000), Reason.INVALID_JSON),
+    "numbers": (b"[" + b"1," * 4_000_000 + b"1]", Reason.TOO_LARGE),
+    "empty objects": (b"[" + b"{}," * 2_000_000 + b"{}]", Reason.TOO_LARGE),
+    "escaped quotes": (b'["' + b'\\"' * 4_000_000, Reason.INVALID_JSON),
+    "quotes": (b"[" + b'"' * 8_000_000, Reason.INVALID_JSON),
+    "backslashes": (b'["' + b"\\" * 8_000_000, Reason.INVALID_JSON),
+}
+
+
+@pytest.mark.parametrize(("wire", "reason"), FLOODS.values(), ids=FLOODS.keys())
+def test_flood_is_refused(wire, reason):
+    """100,000 brackets, or 8 MB of what is tiny or never ends, are refused in linear time."""
+    assert refusal(wire) is reason
+
+
+@pytest.mark.parametrize("line", [b"\n", b"1\n"], ids=["blank", "number"])
+def test_flood_of_lines_is_too_large(line):
+    """8 MB of tiny lines are refused before each becomes an object."""
+    assert refusal(line * (8_000_000 // len(line)), NDJSON) is Reason.TOO_LARGE
+
+
+def test_default_limits_are_the_protocols():
+    """By default 8 MiB decoded, 256 KiB per event and 5,000 events, of any type."""
+    assert Limits() == (8_388_608, 262_144, 5_000, frozenset())
+
+
+@pytest.mark.parametrize("encoding", Encoding)
+@pytest.mark.parametrize(("wire", "content_type"), [ONE, ARRAY, LINES], ids=Form)
+def test_decoded_size_is_bounded(wire, content_type, encoding):
+    """A body that decodes to exactly the limit is taken; to one byte more, it is too large."""
+    sent = (COMPRESS[encoding](wire), content_type, encoding)
+    assert take(*sent, decoded_bytes_max=len(wire)).refused == []
+    assert refusal(*sent, decoded_bytes_max=len(wire) - 1) is Reason.TOO_LARGE
+
+
+def test_size_of_a_body_assembled_anew_is_bounded():
+    """`null` in the place of something shorter counts: what is stored is within the limit too."""
+    wire = GOOD + b"\n1" * 9
+    size = len(b"[%b]" % GOOD) + 9 * len(b",null")
+    assert len(take(wire, NDJSON, decoded_bytes_max=size).body) == size
+    assert refusal(wire, NDJSON, decoded_bytes_max=size - 1) is Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize(("wire", "content_type"), [ONE, ARRAY, LINES], ids=Form)
+def test_event_size_is_bounded(wire, content_type):
+    """An event of exactly the limit is taken; one byte more is too large."""
+    assert take(wire, content_type, event_bytes_max=len(GOOD)).refused == []
+    assert refusal(wire, content_type, event_bytes_max=len(GOOD) - 1) is Reason.TOO_LARGE
+
+
+def test_large_event_leaves_its_neighbours_alone():
+    """Of a batch only the event that is over the limit is refused."""
+    for wire, content_type in ((b"[%b,%b]", JSON), (b"%b\n%b", NDJSON)):
+        batch = take(wire % (GOOD, event(b"{ }")), content_type, event_bytes_max=len(GOOD))
+        assert [(r.index, r.reason) for r in batch.refused] == [(1, Reason.TOO_LARGE)]
+
+
+@pytest.mark.parametrize("other", [GOOD, b"1"], ids=["valid", "refused"])
+def test_count_is_bounded(other):
+    """A batch of exactly the limit is taken, one event more is too large, refused ones counted."""
+    for wire, joint, content_type in ((b"[%b]", b",", JSON), (b"\n\n%b\n\n", b"\n", NDJSON)):
+        batch = take(wire % joint.join([GOOD, *[other] * 4_999]), content_type)
+        assert len(batch.events) == 5_000
+        assert refusal(wire % joint.join([GOOD, *[other] * 5_000]), content_type) is (
+            Reason.TOO_LARGE
+        )
+
+
+TOKENS = [*b'{}[],:"\\\n 1', b'"event"', b'"payload"', b'"id"', b'"a"', b"null", b"\xff", GOOD]
+JSONISH = st.lists(st.sampled_from([bytes([t]) if isinstance(t, int) else t for t in TOKENS]))
+MUTATED = st.tuples(
+    st.sampled_from([GOOD, ARRAY[0], LINES[0], event(nested(126)), b"[%b,1]" % GOOD]),
+    st.integers(0, 60),
+    st.integers(0, 3),
+    st.binary(max_size=3),
+).map(lambda m: m[0][: m[1]] + m[3] + m[0][m[1] + m[2] :])
+
+
+@given(
+    st.binary() | JSONISH.map(b"".join) | MUTATED,
+    st.sampled_from([JSON, NDJSON]) | st.none() | st.binary(),
+    st.sampled_from(Encoding),
+    st.sampled_from(Encoding),
+    st.builds(Limits, st.integers(1, 300), st.integers(1, 300), st.integers(1, 3)),
+)
+def test_parse_is_total(text, content_type, encoding, header, limits):
+    """Whatever is sent, Rejected comes out or events that hold JSON and can be read again."""
+    with suppress(Rejected):
+        wire = COMPRESS[encoding](text)
+        batch = parse(wire, content_type=content_type, encoding=header, limits=limits)
+        stored = decompress(batch.body, batch.encoding, bytes_max=limits.decoded_bytes_max)
+        assert read_events(batch.form, stored) == batch.events
+        assert batch.count == sum(e is not None for e in batch.events) > 0
+        assert [r.index for r in batch.refused] == [
+            index for index, e in enumerate(batch.events) if e is None
+        ]
+        assert all(isinstance(json.loads(bytes(e.payload)), dict) for e in batch.events if e)

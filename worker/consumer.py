@@ -1,0 +1,202 @@
+"""One partition: read entries, gather a batch, store it, then acknowledge and delete.
+
+What is read belongs to this consumer until it is acknowledged (Redis's pending entries list), so a
+crash at any line loses nothing: after a restart the worker's own pending entries are read first,
+and those of a worker that does not come back are claimed once they have been idle for long enough.
+Acknowledging, deleting and the dead letters are one transaction.
+"""
+
+import asyncio
+import time
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from core.codec import decode, explode
+from core.errors import Refused, Unavailable
+from core.event import Row
+from core.metrics import Meter, Metric
+from core.partitions import GROUP, dead_letter_key, stream_key
+from core.settings import Settings
+from runtime.log import get_log
+from runtime.queue import QUEUE_ERRORS, Backoff
+from worker.dead_letters import DeadLetter, of_entry, of_event
+from worker.drain import Drain
+
+log = get_log()
+IDLE_BLOCK_MS = 500  # a stop is noticed at least this often
+COUNT_FIRST, COUNT_MAX = 16, 1_000  # entries asked for at once
+
+Delivery = tuple[bytes, dict[bytes, bytes]]  # entry id, fields; no fields: it was deleted
+
+
+class Consumer:
+    """Drains one partition until `stop` is set."""
+
+    def __init__(
+        self,
+        queue: Redis,
+        partition: int,
+        *,
+        drain: Drain,
+        settings: Settings,
+        meter: Meter,
+        stop: asyncio.Event,
+    ) -> None:
+        self._queue = queue
+        self._stream = stream_key(partition)
+        self._dead = dead_letter_key(partition)
+        self._drain = drain
+        self._name = settings.worker_name
+        self._events_max = settings.drain_events_max
+        self._bytes_max = settings.drain_bytes_max
+        self._age_s = settings.drain_age_ms_max / 1000
+        self._claim_idle_s = settings.claim_idle_s
+        self._meter = meter
+        self._stop = stop
+        self._count = COUNT_FIRST
+        self._recovering = True  # own entries may be pending: read those first
+        self._next_claim_s = 0.0
+        self.away = "The queue has not been reached yet"
+
+    async def run(self) -> None:
+        """Drain until stopped; a queue that is away or was emptied is waited for and set up again."""
+        backoff = Backoff()
+        while not self._stop.is_set():
+            try:
+                await self._ensure_group()
+                self._recovering = True
+                self.away = ""
+                while not self._stop.is_set():
+                    if deliveries := await self._read():
+                        await self._process(deliveries)
+                    backoff.reset()
+            except Unavailable as error:
+                log.warning(
+                    "stopped with the store away; nothing is acknowledged", error=str(error)
+                )
+            except QUEUE_ERRORS as error:
+                if not self.away:
+                    log.error("queue away", stream=self._stream, error=str(error))  # noqa: TRY400
+                self.away = f"The queue is away: {error}"
+                await backoff.wait()
+
+    async def _ensure_group(self) -> None:
+        """Create the group if it is missing; from the start, since storing twice is harmless."""
+        try:
+            await self._queue.xgroup_create(self._stream, GROUP, id="0", mkstream=True)
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+        else:
+            self._meter.add(Metric.GROUPS_CREATED)
+            log.warning("consumer group created", stream=self._stream, group=GROUP)
+
+    async def _read(self) -> list[Delivery]:
+        """The next entries: first those that a crash has left, own and others', then new ones."""
+        if self._recovering:
+            if deliveries := await self._read_group("0"):
+                return deliveries
+            self._recovering = False
+        if time.monotonic() >= self._next_claim_s:
+            if deliveries := await self._claim():
+                return deliveries
+            self._next_claim_s = time.monotonic() + self._claim_idle_s / 4
+        return await self._gather()
+
+    async def _gather(self) -> list[Delivery]:
+        """New entries, until there are enough events, bytes, or time has passed."""
+        deliveries = await self._read_group(">", IDLE_BLOCK_MS)
+        events, size = _size(deliveries)
+        until_s = time.monotonic() + self._age_s
+        while deliveries and events < self._events_max and size < self._bytes_max:
+            left_ms = int((until_s - time.monotonic()) * 1000)
+            if left_ms <= 0 or self._stop.is_set():
+                break
+            more = await self._read_group(">", left_ms)
+            more_events, more_size = _size(more)
+            events, size = events + more_events, size + more_size
+            deliveries += more
+        return deliveries
+
+    async def _read_group(self, after: str, block_ms: int | None = None) -> list[Delivery]:
+        """Entries as XREADGROUP gives them: ">" is new ones, "0" this consumer's pending ones."""
+        reply: Any = await self._queue.xreadgroup(
+            GROUP, self._name, {self._stream: after}, count=self._count, block=block_ms
+        )
+        deliveries: list[Delivery] = reply[0][1] if reply else []
+        _, size = _size(deliveries)
+        if size > self._bytes_max:
+            self._count = max(1, self._count // 2)
+        elif len(deliveries) == self._count and size < self._bytes_max // 2:
+            self._count = min(COUNT_MAX, self._count * 2)
+        return deliveries
+
+    async def _claim(self) -> list[Delivery]:
+        """Entries that another worker has left idle for too long."""
+        reply: Any = await self._queue.xautoclaim(
+            self._stream, GROUP, self._name, self._claim_idle_s * 1000, count=self._count
+        )
+        _, deliveries, deleted = reply
+        self._count_lost(deleted)
+        if deliveries:
+            self._meter.add(Metric.ENTRIES_CLAIMED, len(deliveries))
+            log.info("entries claimed", stream=self._stream, entries=len(deliveries))
+        return list(deliveries)
+
+    async def _process(self, deliveries: list[Delivery]) -> None:
+        """Store what was read, then acknowledge it. Raises with nothing acknowledged."""
+        started_s = time.perf_counter()
+        rows: list[Row] = []
+        origins: list[bytes] = []  # of each row, its entry's id
+        dead: list[DeadLetter] = []
+        for entry_id, fields in deliveries:
+            try:
+                exploded = explode(decode(fields)) if fields else []
+            except Refused as error:
+                dead.append(of_entry(entry_id, fields, error.why))
+                self._meter.add(Metric.ENTRIES_DEAD)
+                continue
+            rows += exploded
+            origins += [entry_id] * len(exploded)
+        refused = await self._drain.store(rows)
+        dead += [of_event(origins[index], rows[index], why) for index, why in refused.items()]
+        await self._acknowledge([entry_id for entry_id, _ in deliveries], dead)
+        self._meter.add(Metric.EVENTS_DEAD, len(refused))
+        self._count_lost([entry_id for entry_id, fields in deliveries if not fields])
+        self._meter.observe(Metric.DRAIN_SECONDS, time.perf_counter() - started_s)
+
+    async def _acknowledge(self, entry_ids: list[bytes], dead: list[DeadLetter]) -> None:
+        """One transaction: the dead letters are kept, the entries are done with and gone."""
+        async with self._queue.pipeline(transaction=True) as pipe:
+            for letter in dead:
+                pipe.xadd(self._dead, letter.fields())  # type: ignore[arg-type]
+            pipe.xack(self._stream, GROUP, *entry_ids)
+            pipe.xdel(self._stream, *entry_ids)
+            await pipe.execute()
+        for letter in dead:
+            log.error("dead letter", stream=self._dead, why=letter.why)
+
+    def _count_lost(self, entry_ids: list[bytes]) -> None:
+        """Entries that someone deleted before they were stored: nothing can bring them back."""
+        if entry_ids:
+            self._meter.add(Metric.ENTRIES_LOST, len(entry_ids))
+            log.error(
+                "entries lost: deleted from the stream before they were stored",
+                stream=self._stream,
+                entries=len(entry_ids),
+                first=entry_ids[0].decode(),
+            )
+
+
+def _size(deliveries: list[Delivery]) -> tuple[int, int]:
+    """(events, body bytes) of what was read; an entry that cannot be read counts as one event."""
+    events = size = 0
+    for _, fields in deliveries:
+        size += sum(map(len, fields.values()))
+        try:
+            events += decode(fields).count
+        except Refused:
+            events += 1
+    return events, size

@@ -1,0 +1,72 @@
+"""The worker's process: one consumer per partition, status pages, and a stop that finishes."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from aiohttp import web
+
+from core.metrics import Meter
+from core.settings import Settings
+from runtime.log import get_log
+from runtime.queue import open_queue
+from runtime.status import add_security_headers, status_routes
+from runtime.stop import stop_event
+from store.engine import open_engine
+from store.events import SqlEvents
+from store.migrate import migrate
+from worker.consumer import Consumer
+from worker.drain import Drain
+
+log = get_log()
+FINISH_S = 20  # for the batch in hand, after SIGTERM
+
+
+async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _port: None) -> None:
+    """Drain until SIGTERM or SIGINT, then finish the batch in hand.
+
+    on_listen: called with the status pages' port. Raises OSError if it cannot listen.
+    """
+    stop = stop_event()
+    async with AsyncExitStack() as stack:
+        engine = open_engine(settings.database_url)
+        stack.push_async_callback(engine.dispose)
+        await migrate(engine)
+        queue = open_queue(settings.redis_url)
+        stack.push_async_callback(queue.aclose)
+        meter = Meter()
+        drain = Drain(SqlEvents(engine), meter, stop)
+        consumers = [
+            Consumer(queue, partition, drain=drain, settings=settings, meter=meter, stop=stop)
+            for partition in range(settings.partitions)
+        ]
+
+        def missing() -> list[str]:
+            return [reason for reason in [drain.away, *(c.away for c in consumers)] if reason]
+
+        app = web.Application()
+        app.router.add_routes(status_routes(meter, missing))
+        app.on_response_prepare.append(add_security_headers)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, settings.host, settings.worker_port).start()
+        on_listen(runner.addresses[0][1])
+        log.info("worker drains", partitions=settings.partitions, name=settings.worker_name)
+        await _run_until_stopped(consumers, stop)
+
+
+async def _run_until_stopped(consumers: list[Consumer], stop: asyncio.Event) -> None:
+    """Run until `stop`, then give the batches in hand a bounded time. A consumer's bug is raised."""
+    tasks = [asyncio.create_task(consumer.run()) for consumer in consumers]
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    await stopped
+    done, late = await asyncio.wait(tasks, timeout=FINISH_S)
+    for task in late:
+        log.warning("batch not finished; it stays pending and is stored after the next start")
+        task.cancel()
+    await asyncio.gather(*late, return_exceptions=True)
+    for task in done:
+        task.result()
