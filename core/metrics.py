@@ -11,123 +11,86 @@ from enum import Enum
 from typing import Literal, NamedTuple
 
 Kind = Literal["counter", "gauge", "histogram"]
+Role = Literal["gateway", "worker"]
 
 
 class Declaration(NamedTuple):
     """One metric as Prometheus knows it; `bounds` are a histogram's buckets, in its unit."""
 
-    name: str
+    role: Role
     kind: Kind
-    labels: tuple[str, ...]
+    name: str
     help: str
+    labels: tuple[str, ...] = ()
     bounds: tuple[float, ...] = ()
+
+
+def _counter(role: Role, name: str, help_: str, *labels: str) -> Declaration:
+    return Declaration(role, "counter", name, help_, labels)
+
+
+def _gauge(role: Role, name: str, help_: str) -> Declaration:
+    return Declaration(role, "gauge", name, help_)
+
+
+def _seconds(role: Role, name: str, help_: str) -> Declaration:
+    return Declaration(role, "histogram", name, help_, (), SECONDS)
 
 
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 PREFIX = "contox_ingest_"
 
 
+# fmt: off
 class Metric(Enum):
     """The closed table. Names end in their unit, counters in _total."""
 
-    REQUESTS = Declaration(
-        "requests_total", "counter", ("status", "code"), "Answers to POST /api/v2/ingest."
-    )
-    EVENTS_ACCEPTED = Declaration(
-        "events_accepted_total", "counter", ("durability",), "Events answered with 202."
-    )
-    EVENTS_REJECTED = Declaration(
-        "events_rejected_total",
-        "counter",
-        ("code",),
-        "Events of partly accepted batches that were listed as rejected.",
-    )
-    BYTES_ACCEPTED = Declaration(
-        "body_bytes_accepted_total", "counter", (), "Bytes of accepted bodies on the wire."
-    )
-    AUTH_FAILURES = Declaration(
-        "auth_failures_total",
-        "counter",
-        ("failure",),
-        "401 answers by the cause that clients are not told.",
-    )
-    ADMISSION_SECONDS = Declaration(
-        "admission_seconds", "histogram", (), "From a complete body to its answer.", SECONDS
-    )
-    INFLIGHT_BYTES = Declaration(
-        "inflight_bytes", "gauge", (), "Body bytes awaiting the queue's answer."
-    )
-    APPEND_FAILURES = Declaration(
-        "append_failures_total",
-        "counter",
-        ("code",),
-        "Requests whose append to the queue failed or has an unknown outcome.",
-    )
-    QUEUE_CONNECTED = Declaration(
-        "queue_connected",
-        "gauge",
-        (),
-        "1 while the publisher is connected and its tier can be reached.",
-    )
-    BACKLOG_ENTRIES = Declaration(
-        "backlog_entries", "gauge", (), "Entries in the fullest partition, as last sampled."
-    )
-    KEYRING_LOOKUPS = Declaration(
-        "keyring_lookups_total",
-        "counter",
-        ("source",),
-        "Lookups of project keys that the process cache could not answer.",
-    )
-    EVENTS_STORED = Declaration(
-        "events_stored_total", "counter", (), "Events written to the store as new rows."
-    )
-    EVENTS_DUPLICATE = Declaration(
-        "events_duplicate_total", "counter", (), "Events that the store already had."
-    )
-    EVENTS_DEAD = Declaration(
-        "events_dead_lettered_total",
-        "counter",
-        (),
-        "Events that the store refused, kept as dead letters.",
-    )
-    ENTRIES_DEAD = Declaration(
-        "entries_dead_lettered_total",
-        "counter",
-        (),
-        "Stream entries that could not be read, kept as dead letters.",
-    )
-    ENTRIES_LOST = Declaration(
-        "entries_lost_total",
-        "counter",
-        (),
-        "Entries that were deleted from the stream before they were stored.",
-    )
-    ENTRIES_CLAIMED = Declaration(
-        "entries_claimed_total",
-        "counter",
-        (),
-        "Entries taken over from a worker that left them idle.",
-    )
-    GROUPS_CREATED = Declaration(
-        "groups_created_total",
-        "counter",
-        (),
-        "Consumer groups that were missing and have been created.",
-    )
-    STORE_FAILURES = Declaration(
-        "store_failures_total",
-        "counter",
-        (),
-        "Writes that failed because the store was not available.",
-    )
-    DRAIN_SECONDS = Declaration(
-        "drain_seconds", "histogram", (), "From reading a batch to its acknowledgement.", SECONDS
-    )
+    REQUESTS = _counter("gateway", "requests_total",
+        "Answers to POST /api/v2/ingest.", "status", "code")
+    EVENTS_ACCEPTED = _counter("gateway", "events_accepted_total",
+        "Events answered with 202.", "durability")
+    EVENTS_REJECTED = _counter("gateway", "events_rejected_total",
+        "Events of partly accepted batches that were listed as rejected.", "code")
+    BYTES_ACCEPTED = _counter("gateway", "body_bytes_accepted_total",
+        "Bytes of accepted bodies on the wire.")
+    AUTH_FAILURES = _counter("gateway", "auth_failures_total",
+        "401 answers by the cause that clients are not told.", "failure")
+    ADMISSION_SECONDS = _seconds("gateway", "admission_seconds",
+        "From a complete body to its 202.")
+    INFLIGHT_BYTES = _gauge("gateway", "inflight_bytes",
+        "Bytes of appends awaiting the queue's answer.")
+    APPEND_FAILURES = _counter("gateway", "append_failures_total",
+        "Appends that the queue refused, or whose outcome is unknown.", "code")
+    QUEUE_CONNECTED = _gauge("gateway", "queue_connected",
+        "1 while the publisher is connected and its tier can be reached.")
+    BACKLOG_ENTRIES = _gauge("gateway", "backlog_entries",
+        "Entries in the fullest partition, as last sampled.")
+    KEYRING_LOOKUPS = _counter("gateway", "keyring_lookups_total",
+        "Lookups of project keys that the process's memory could not answer.", "source")
+    EVENTS_STORED = _counter("worker", "events_stored_total",
+        "Events written to the store as new rows.")
+    EVENTS_DUPLICATE = _counter("worker", "events_duplicate_total",
+        "Events that the store already had.")
+    EVENTS_DEAD = _counter("worker", "events_dead_lettered_total",
+        "Events that the store refused, kept as dead letters.")
+    ENTRIES_DEAD = _counter("worker", "entries_dead_lettered_total",
+        "Stream entries that could not be read, kept as dead letters.")
+    ENTRIES_LOST = _counter("worker", "entries_lost_total",
+        "Entries that were deleted from the stream before they were stored.")
+    ENTRIES_CLAIMED = _counter("worker", "entries_claimed_total",
+        "Entries taken over from a worker that left them idle.")
+    GROUPS_CREATED = _counter("worker", "groups_created_total",
+        "Consumer groups that were missing and have been created.")
+    STORE_FAILURES = _counter("worker", "store_failures_total",
+        "Writes that failed because the store was not available.")
+    DRAIN_SECONDS = _seconds("worker", "drain_seconds",
+        "From reading a batch to its acknowledgement.")
 
     @property
     def full_name(self) -> str:
         """The name on the metrics page."""
         return PREFIX + self.value.name
+# fmt: on
 
 
 class Sample(NamedTuple):
@@ -142,13 +105,15 @@ class Sample(NamedTuple):
 
 
 class Meter:
-    """The counters of one process. Not for several threads."""
+    """The counters of one process in its role. Not for several threads."""
 
-    def __init__(self) -> None:
-        self._values: dict[Metric, dict[tuple[str, ...], float]] = {metric: {} for metric in Metric}
+    def __init__(self, role: Role) -> None:
+        self._values: dict[Metric, dict[tuple[str, ...], float]] = {
+            metric: {} for metric in Metric if metric.value.role == role
+        }
         self._buckets: dict[Metric, list[int]] = {
             metric: [0] * (len(metric.value.bounds) + 1)
-            for metric in Metric
+            for metric in self._values
             if metric.value.kind == "histogram"
         }
         for metric, series in self._values.items():
@@ -172,6 +137,10 @@ class Meter:
     def get(self, metric: Metric, *labels: str) -> float:
         """The value of one series; 0 if nothing has touched it."""
         return self._values[metric].get(labels, 0)
+
+    def metrics(self) -> Iterator[Metric]:
+        """The metrics of this process's role."""
+        yield from self._values
 
     def samples(self, metric: Metric) -> Iterator[Sample]:
         """Every series of a metric; a histogram's value is the sum of what was observed."""

@@ -11,7 +11,7 @@ from core.metrics import Meter
 from gateway.answers import not_accepted
 from gateway.endpoint import PATH, Endpoint, to_response
 from runtime.log import get_log
-from runtime.status import Readiness, add_security_headers, status_routes
+from runtime.status import Readiness, add_fixed_headers, status_routes
 
 log = get_log()
 PROCESS = os.urandom(6).hex()
@@ -23,7 +23,7 @@ def build_app(endpoint: Endpoint, *, meter: Meter, missing: Readiness) -> web.Ap
     app = web.Application(middlewares=[json_errors])
     app.router.add_post(PATH, endpoint.ingest)
     app.router.add_routes(status_routes(meter, missing))
-    app.on_response_prepare.append(add_security_headers)
+    app.on_response_prepare.append(add_fixed_headers)
     app.on_response_prepare.append(add_request_id)
     return app
 

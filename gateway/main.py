@@ -26,8 +26,8 @@ from runtime.queue import open_queue
 from runtime.stop import stop_event
 from store.accounts import SqlProjects
 from store.engine import open_engine
-from store.migrate import migrate
-from store.sealing import Sealer
+from store.migrate import migrate_at_start
+from store.sealing import Sealer, SealError
 
 log = get_log()
 FINISH_S = 10  # for requests in flight after the listener has closed
@@ -81,17 +81,19 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
     async with AsyncExitStack() as stack:
         engine = open_engine(settings.database_url)
         stack.push_async_callback(engine.dispose)
-        await migrate(engine)
+        await migrate_at_start(engine)
+        projects, sealer = SqlProjects(engine), Sealer(settings.master_key)
+        await _check_master_key(projects, sealer)
         queue = open_queue(settings.redis_url)
         stack.push_async_callback(queue.aclose)
         background = Background(stop)
         stack.push_async_callback(background.close)
 
-        meter = Meter()
+        meter = Meter("gateway")
         keyring = Keyring(
             cache=KeyCache(queue, ttl_s=settings.keyring_ttl_s),
-            projects=SqlProjects(engine),
-            sealer=Sealer(settings.master_key),
+            projects=projects,
+            sealer=sealer,
             ttl_s=settings.keyring_ttl_s,
             entries_max=settings.keyring_entries_max,
             meter=meter,
@@ -112,6 +114,19 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
         app = build_app(endpoint, meter=meter, missing=gateway.missing)
         gateway.port = await _listen(app, settings, stack)
         yield gateway
+
+
+async def _check_master_key(projects: SqlProjects, sealer: Sealer) -> None:
+    """Raises SettingError if the key is not the one that the store's secrets are sealed with."""
+    for project in (await projects.list())[:1]:
+        keys = await projects.keys(project.id)
+        assert keys is not None
+        try:
+            sealer.open(keys.secrets[0].sealed, project_id=project.id)
+        except SealError:
+            raise SettingError(
+                "CONTOX_MASTER_KEY is not the key that the store's secrets are sealed with."
+            ) from None
 
 
 async def _listen(app: web.Application, settings: Settings, stack: AsyncExitStack) -> int:

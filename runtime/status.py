@@ -26,7 +26,8 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from core.metrics import Meter, Metric
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-SECURITY_HEADERS = {
+FIXED_HEADERS = {
+    "Server": "contox-ingest",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "strict-origin-when-cross-origin",
@@ -58,9 +59,9 @@ def status_routes(meter: Meter, missing: Readiness) -> list[web.RouteDef]:
     ]
 
 
-async def add_security_headers(_request: web.Request, response: web.StreamResponse) -> None:
+async def add_fixed_headers(_request: web.Request, response: web.StreamResponse) -> None:
     """Sends PROTOCOL.md's fixed headers with every response; an on_response_prepare signal."""
-    response.headers.update(SECURITY_HEADERS)
+    response.headers.update(FIXED_HEADERS)
 
 
 class MeterCollector(Collector):
@@ -71,7 +72,7 @@ class MeterCollector(Collector):
 
     def collect(self) -> Iterator[Family]:
         """One family per declared metric."""
-        for metric in Metric:
+        for metric in self._meter.metrics():
             family = _new_family(metric)
             for sample in self._meter.samples(metric):
                 if isinstance(family, HistogramMetricFamily):

@@ -70,13 +70,13 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         async with engine.begin() as connection:
             yield connection
     except REFUSED_BY_STORE as error:
-        raise Refused(_reason(error)) from error
+        raise Refused(first_line(error)) from error
     except STORE_AWAY as error:
-        sentence = f"The store failed: {_reason(error)}"
+        sentence = f"The store failed: {first_line(error)}"
         raise Unavailable(Reason.QUEUE_UNAVAILABLE, sentence) from error
 
 
-def _reason(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of the database's own words; later lines may hold the values of the row."""
     original = error.orig if isinstance(error, DBAPIError) else error
     first, *_ = str(original or error).splitlines() or [type(error).__name__]

@@ -1,5 +1,6 @@
 """Bring a database to this version's schema; safe when several processes start at once."""
 
+import asyncio
 from pathlib import Path
 
 from alembic import command
@@ -7,8 +8,30 @@ from alembic.config import Config
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from core.settings import SettingError
+from store.engine import STORE_AWAY, first_line
+
+START_WAIT_S = 60
+RETRY_S = 1
 MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 0x434F4E54  # "CONT": any number that every process of ours agrees on
+
+
+async def migrate_at_start(engine: AsyncEngine) -> None:
+    """`migrate`, waiting a bounded time for a database that is not up yet.
+
+    Raises SettingError if it cannot be reached or used.
+    """
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + (0 if engine.dialect.name == "sqlite" else START_WAIT_S)
+    while True:
+        try:
+            return await migrate(engine)
+        except STORE_AWAY as error:
+            if loop.time() >= until_s:
+                reason = first_line(error)
+                raise SettingError(f"CONTOX_DATABASE_URL cannot be used: {reason}") from None
+            await asyncio.sleep(RETRY_S)
 
 
 async def migrate(engine: AsyncEngine) -> None:

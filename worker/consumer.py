@@ -61,7 +61,7 @@ class Consumer:
         self.away = "The queue has not been reached yet"
 
     async def run(self) -> None:
-        """Drain until stopped; a queue that is away or was emptied is waited for and set up again."""
+        """Drain until stopped; a queue that is away or was emptied is waited for and set up."""
         backoff = Backoff()
         while not self._stop.is_set():
             try:

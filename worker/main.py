@@ -10,11 +10,11 @@ from core.metrics import Meter
 from core.settings import Settings
 from runtime.log import get_log
 from runtime.queue import open_queue
-from runtime.status import add_security_headers, status_routes
+from runtime.status import add_fixed_headers, status_routes
 from runtime.stop import stop_event
 from store.engine import open_engine
 from store.events import SqlEvents
-from store.migrate import migrate
+from store.migrate import migrate_at_start
 from worker.consumer import Consumer
 from worker.drain import Drain
 
@@ -31,10 +31,10 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
     async with AsyncExitStack() as stack:
         engine = open_engine(settings.database_url)
         stack.push_async_callback(engine.dispose)
-        await migrate(engine)
+        await migrate_at_start(engine)
         queue = open_queue(settings.redis_url)
         stack.push_async_callback(queue.aclose)
-        meter = Meter()
+        meter = Meter("worker")
         drain = Drain(SqlEvents(engine), meter, stop)
         consumers = [
             Consumer(queue, partition, drain=drain, settings=settings, meter=meter, stop=stop)
@@ -42,11 +42,11 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
         ]
 
         def missing() -> list[str]:
-            return [reason for reason in [drain.away, *(c.away for c in consumers)] if reason]
+            return [why for why in (drain.away, *(c.away for c in consumers)) if why]
 
         app = web.Application()
         app.router.add_routes(status_routes(meter, missing))
-        app.on_response_prepare.append(add_security_headers)
+        app.on_response_prepare.append(add_fixed_headers)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

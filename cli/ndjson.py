@@ -1,0 +1,56 @@
+"""Events from a file of one JSON object per line, in batches, each with an id.
+
+An id is added where there is none, so that a batch sent twice is stored once.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import msgspec
+import uuid_utils
+
+BATCH_BYTES_MAX = 900_000  # under the gateway's default of 1 MiB
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class Batch(NamedTuple):
+    """Lines to send in one request, and the number in the file (from 1) of each."""
+
+    lines: list[bytes]
+    numbers: list[int]
+
+    def body(self) -> bytes:
+        """The request's body."""
+        return b"\n".join(self.lines)
+
+
+def batches(file: Iterable[bytes], *, events_max: int, from_line: int = 1) -> Iterator[Batch]:
+    """The non-empty lines of a file, from line `from_line` on, in batches."""
+    batch, size = Batch([], []), 0
+    for number, line in enumerate(file, 1):
+        text = line.strip()
+        if not text or number < from_line:
+            continue
+        event = with_id(text)
+        if batch.lines and (len(batch.lines) >= events_max or size + len(event) > BATCH_BYTES_MAX):
+            yield batch
+            batch, size = Batch([], []), 0
+        batch.lines.append(event)
+        batch.numbers.append(number)
+        size += len(event) + 1
+    if batch.lines:
+        yield batch
+
+
+def with_id(text: bytes) -> bytes:
+    """The event with an id: its own, or a new UUIDv7. What is no object stays as it is.
+
+    The id is put at the end, so that no byte before it changes.
+    """
+    try:
+        members = _decode_members(text)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return text  # the gateway says what is wrong with it
+    if not members or bytes(members.get("id", b"null")) != b"null":
+        return text
+    return b'%s,"id":"%s"}' % (text[:-1].rstrip(), str(uuid_utils.uuid7()).encode())

@@ -1,0 +1,12 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DataDirectory = Annotated[
+    Path | None, typer.Option(help="The data directory of `up`, instead of CONTOX_DATABASE_URL.")
+]
+NameOrId = Annotated[str, typer.Argument(metavar="PROJECT", help="The project's name or id.")]
