@@ -3,6 +3,7 @@
 Its configuration goes in through standard input, so that its password is in no process listing.
 """
 
+import os
 import secrets
 import socket
 
@@ -49,7 +50,7 @@ def embedded_queue(directory: DataDir) -> tuple[Part, str]:
             await client.aclose()
 
     command = [str(get_binary_path()), "-"]
-    return Part("valkey-server", command, {}, ready, stdin=config.encode()), url
+    return Part("valkey-server", command, dict(os.environ), ready, stdin=config.encode()), url
 
 
 def free_port(host: str = "127.0.0.1") -> int:

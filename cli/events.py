@@ -52,7 +52,7 @@ def events(
     if json:
         print_json([_public(row) for row in rows])
     else:
-        columns = ("received", "event", "id", "session", "payload")
+        columns = ("received", "event", "id", "payload")
         print_table(columns, map(_line, rows), nothing="No event is stored that fits.")
     if more:
         stderr.print(f"There are more; go on with --cursor {more}", soft_wrap=True)
@@ -110,4 +110,4 @@ def _line(row: Row) -> tuple[str, ...]:
     payload = row.payload
     if len(payload) > PAYLOAD_SHOWN:
         payload = payload[: PAYLOAD_SHOWN - 1] + "…"
-    return rfc_3339(row.received_ms) or "", row.event, row.event_id, row.session_id, payload
+    return (rfc_3339(row.received_ms) or "")[:19], row.event, row.event_id, payload

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-stdout = Console()
+WIDE = 250  # columns, where no terminal sets the width
+stdout = Console(width=None if sys.stdout.isatty() else WIDE)
 stderr = Console(stderr=True)
 
 
@@ -20,7 +21,9 @@ def print_json(content: object) -> None:
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, nothing: str) -> None:
     """A table; or the sentence `nothing` if there is no row."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
     if table.row_count:

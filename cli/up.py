@@ -97,8 +97,10 @@ async def _start(directory: DataDir, environ: dict[str, str], supervisor: Superv
     project_id, secret = await _demo_project(environ)
     url = _url(environ["CONTOX_HOST"], environ["CONTOX_PORT"])
     worker_url = _url(environ["CONTOX_HOST"], environ["CONTOX_WORKER_PORT"])
-    await supervisor.start(Part("gateway", script("gateway"), environ, lambda: _is_ready(url)))
-    await supervisor.start(Part("worker", script("worker"), environ, lambda: _is_ready(worker_url)))
+    await asyncio.gather(
+        supervisor.start(Part("gateway", script("gateway"), environ, lambda: _is_ready(url))),
+        supervisor.start(Part("worker", script("worker"), environ, lambda: _is_ready(worker_url))),
+    )
     stack = {"url": url, "workerUrl": worker_url, "redisUrl": redis_url, "pid": os.getpid()}
     write_private(directory.stack, json.dumps(stack).encode())
     return Welcome(url, project_id, secret)
@@ -164,27 +166,23 @@ def _print_welcome(welcome: Welcome, directory: DataDir) -> None:
     command = _command()
     elsewhere = directory.path != default_dir(os.environ)
     where = f" --data-dir {shlex.quote(str(directory.path))}" if elsewhere else ""
-    sys.stdout.write(f"""
-contox-ingest accepts events. Ctrl-C stops it; the data stays in {directory.path}
-
-  URL      {welcome.url}
-  project  {welcome.project_id}  (name: {DEMO})
-  secret   {welcome.secret}
-
-Send an event:
-
-  {command} send --url {welcome.url} --project {welcome.project_id} --secret {welcome.secret}
-  session_save '{{"summary": "hello"}}'
-
-The same with curl and openssl:
-
-  {_curl(welcome)}
-
-See what is stored:
-
-  {command} events --project {DEMO}{where}
-
-""")
+    send = (
+        f"{command} send --url {welcome.url} --project {welcome.project_id}"
+        f""" --secret {welcome.secret} session_save '{{"summary": "hello"}}'"""
+    )
+    sections = (
+        f"contox-ingest accepts events. Ctrl-C stops it; the data stays in {directory.path}",
+        f"  URL      {welcome.url}\n"
+        f"  project  {welcome.project_id}  (name: {DEMO})\n"
+        f"  secret   {welcome.secret}",
+        "Send an event:",
+        f"  {send}",
+        "The same with curl and openssl:",
+        f"  {_curl(welcome)}",
+        "See what is stored:",
+        f"  {command} events --project {DEMO}{where}",
+    )
+    sys.stdout.write("\n" + "\n\n".join(sections) + "\n\n")
     sys.stdout.flush()
 
 

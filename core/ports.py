@@ -58,6 +58,19 @@ class Page(NamedTuple):
     cursor: str | None
 
 
+def cursor_after(row: Row) -> str:
+    """The cursor of the page that continues after `row`: received_ms "-" event_id."""
+    return f"{row.received_ms}-{row.event_id}"
+
+
+def parse_cursor(cursor: str) -> tuple[int, str]:
+    """(received_ms, event_id) of a cursor. Raises ValueError if no page can have given it."""
+    received_ms, dash, event_id = cursor.partition("-")
+    if not (dash and received_ms.isascii() and received_ms.isdigit() and len(received_ms) < 16):
+        raise ValueError("the cursor is not one that a page has given")
+    return int(received_ms), event_id
+
+
 class EventStore(Protocol):
     """Stored events; one row per (project_id, event_id), the first one written stays."""
 

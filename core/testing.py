@@ -3,7 +3,16 @@
 from core.codec import Entry
 from core.errors import Unavailable
 from core.event import Row
-from core.ports import Conflict, EventFilter, Page, Project, ProjectKeys, SealedSecret
+from core.ports import (
+    Conflict,
+    EventFilter,
+    Page,
+    Project,
+    ProjectKeys,
+    SealedSecret,
+    cursor_after,
+    parse_cursor,
+)
 
 
 class MemoryEvents:
@@ -24,10 +33,10 @@ class MemoryEvents:
         ordered = sorted(self.rows.values(), key=_position, reverse=True)
         rows = [row for row in ordered if _matches(row, wanted)]
         if cursor is not None:
-            received_ms, _, event_id = cursor.partition("-")
-            rows = [row for row in rows if _position(row) < (int(received_ms), event_id)]
+            after = parse_cursor(cursor)
+            rows = [row for row in rows if _position(row) < after]
         last = rows[limit - 1] if len(rows) > limit else None
-        return Page(rows[:limit], f"{last.received_ms}-{last.event_id}" if last else None)
+        return Page(rows[:limit], cursor_after(last) if last else None)
 
 
 def _position(row: Row) -> tuple[int, str]:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from core.event import Row
-from core.ports import EventFilter, Page
+from core.ports import EventFilter, Page, cursor_after, parse_cursor
 from store.engine import transaction
 from store.schema import events
 
@@ -57,11 +57,11 @@ class SqlEvents:
             .limit(limit + 1)
         )
         if cursor is not None:
-            query = query.where(position < sa.tuple_(*_parse_cursor(cursor)))
+            query = query.where(position < sa.tuple_(*parse_cursor(cursor)))
         async with transaction(self._engine) as connection:
             rows = [Row(*row) for row in await connection.execute(query)]
         last = rows[limit - 1] if len(rows) > limit else None
-        return Page(rows[:limit], f"{last.received_ms}-{last.event_id}" if last else None)
+        return Page(rows[:limit], cursor_after(last) if last else None)
 
 
 def _conditions(wanted: EventFilter) -> list[sa.ColumnElement[bool]]:
@@ -75,14 +75,6 @@ def _conditions(wanted: EventFilter) -> list[sa.ColumnElement[bool]]:
     if wanted.before_ms is not None:
         conditions.append(events.c.received_ms < wanted.before_ms)
     return conditions
-
-
-def _parse_cursor(cursor: str) -> tuple[int, str]:
-    """The position after which a page starts: received_ms "-" event_id."""
-    received_ms, dash, event_id = cursor.partition("-")
-    if not (dash and received_ms.isascii() and received_ms.isdigit() and len(received_ms) < 16):
-        raise ValueError("the cursor is not one that a page has given")
-    return int(received_ms), event_id
 
 
 async def _insert_sqlite(connection: AsyncConnection, rows: list[Row]) -> int:

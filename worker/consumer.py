@@ -57,6 +57,7 @@ class Consumer:
         self._stop = stop
         self._count = COUNT_FIRST
         self._recovering = True  # own entries may be pending: read those first
+        self._drained = False  # whether this consumer has had its group before
         self._next_claim_s = 0.0
         self.away = "The queue has not been reached yet"
 
@@ -91,7 +92,9 @@ class Consumer:
                 raise
         else:
             self._meter.add(Metric.GROUPS_CREATED)
-            log.warning("consumer group created", stream=self._stream, group=GROUP)
+            tell = log.warning if self._drained else log.info  # at the first start it is expected
+            tell("consumer group created", stream=self._stream, group=GROUP)
+        self._drained = True
 
     async def _read(self) -> list[Delivery]:
         """The next entries: first those that a crash has left, own and others', then new ones."""
