@@ -1,7 +1,6 @@
 """Every encoding at its limit, over it, cut short, repeated and forged; fuzz: only Rejected."""
 
 import gzip
-import sys
 import tracemalloc
 from contextlib import suppress
 
@@ -9,13 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.compression import Encoding, decompress, parse_encoding
+from core.compression import Encoding, decompress, parse_encoding, zstd
 from core.errors import Reason, Rejected
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 TEXT = b'{"event":"session_save","payload":{"text":"hello hello hello"}}'
 COMPRESS = {

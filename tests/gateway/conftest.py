@@ -1,0 +1,83 @@
+"""A gateway in this process, on a real queue, with one project."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+from redis.asyncio import Redis
+
+from core.codec import Entry, decode
+from core.partitions import stream_key
+from core.ports import Project, SealedSecret
+from core.settings import Settings, read
+from gateway.main import Gateway, serving
+from store.accounts import SqlProjects
+from store.engine import open_engine
+from store.migrate import migrate
+from store.sealing import Sealer
+from tests.raw_http import Producer
+
+SECRET = "whsec_test"
+
+
+class Running:
+    """A gateway that serves, and how to look into its queue."""
+
+    def __init__(self, gateway: Gateway, queue: Redis, projects: SqlProjects, sealer: Sealer):
+        self.gateway = gateway
+        self.queue = queue
+        self.projects = projects
+        self.sealer = sealer
+        self.producer = Producer(gateway.port, "proj_1", SECRET)
+
+    async def entries(self) -> list[Entry]:
+        """What has been appended."""
+        return [decode(fields) for _, fields in await self.queue.xrange(stream_key(0))]
+
+    def seal(self, secret: str) -> SealedSecret:
+        """A secret of the project, sealed."""
+        return SealedSecret(self.sealer.seal(secret, project_id="proj_1"), None)
+
+
+Start = Callable[..., Awaitable[Running]]
+
+
+@pytest.fixture
+async def start(environ: dict[str, str], queue: Redis) -> AsyncIterator[Start]:
+    """Start a gateway with settings added to the usual ones; it ends with the test."""
+    async with AsyncExitStack() as stack:
+
+        async def start_one(**added: str) -> Running:
+            settings: Settings = read({**environ, **added})
+            engine = open_engine(settings.database_url)
+            stack.push_async_callback(engine.dispose)
+            await migrate(engine)
+            assert settings.master_key is not None
+            sealer, projects = Sealer(settings.master_key), SqlProjects(engine)
+            if await projects.find("proj_1") is None:
+                secret = SealedSecret(sealer.seal(SECRET, project_id="proj_1"), None)
+                await projects.create(Project("proj_1", "demo", "active", 1, 1), secret)
+            gateway = await stack.enter_async_context(serving(settings, asyncio.Event()))
+            await until(lambda: not gateway.publisher.away)
+            return Running(gateway, queue, projects, sealer)
+
+        yield start_one
+
+
+@pytest.fixture
+async def running(start: Start) -> Running:
+    """A gateway with small limits, so that tests can exceed them cheaply."""
+    return await start(
+        CONTOX_BODY_BYTES_MAX="2000",
+        CONTOX_DECODED_BYTES_MAX="4000",
+        CONTOX_EVENT_BYTES_MAX="1000",
+        CONTOX_BATCH_EVENTS_MAX="5",
+    )
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+    """Wait for something that another task does."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.01)
