@@ -40,7 +40,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Admission:
-    """Admits requests. `stopping` set to True refuses all that come from then on."""
+    """Admits requests."""
 
     def __init__(
         self,
@@ -62,7 +62,6 @@ class Admission:
         self._limits = settings.limits()
         self._quota_events_s = settings.quota_events_s
         self._buckets: dict[str, Bucket] = {}
-        self.stopping = False
 
     async def admit(self, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Accepted:
         """Take a request's events into the queue.
@@ -120,8 +119,6 @@ class Admission:
 
     def _check_room(self, project: str) -> Bucket | None:
         """The bucket that the request pays into; raises if it may not go on."""
-        if self.stopping:
-            raise Unavailable(Reason.SHUTTING_DOWN)
         if self._backlog.full:
             raise Unavailable(Reason.BACKLOG_FULL, retry_after_s=RETRY_AFTER_S)
         if not self._quota_events_s:

@@ -6,13 +6,15 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from core.errors import NotAccepted, Reason, Rejected
+from core.errors import NotAccepted, Reason, Rejected, Unavailable
 from core.metrics import Meter, Metric
 from core.settings import Settings
 from gateway import answers
 from gateway.admission import Accepted, Admission
 from gateway.answers import Answer
+from runtime.log import get_log
 
+log = get_log()
 PATH = "/api/v2/ingest"
 
 
@@ -24,16 +26,36 @@ class Endpoint:
         self._meter = meter
         self._body_bytes_max = settings.body_bytes_max
         self._body_timeout_s = settings.body_timeout_s
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.stopping = False  # set to True, it refuses the requests that come from then on
 
     async def ingest(self, request: web.Request) -> web.Response:
         """Answer one request, whatever is wrong with it."""
+        self._active += 1
+        self._idle.clear()
         try:
+            if self.stopping:
+                raise Unavailable(Reason.SHUTTING_DOWN)
             body = await self._read(request)
-        except Rejected as error:
+            return to_response(await self.answer(request.raw_headers, body))
+        except NotAccepted as error:
             response = to_response(self._refuse(error))
             response.force_close()  # what is left of the body is not worth reading
             return response
-        return to_response(await self.answer(request.raw_headers, body))
+        finally:
+            self._active -= 1
+            if not self._active:
+                self._idle.set()
+
+    async def finish(self, timeout_s: float) -> None:
+        """Refuse what comes from now on, and wait for the answers to what came before."""
+        self.stopping = True
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
+        except TimeoutError:
+            log.warning("requests cut off", requests=self._active, after_s=timeout_s)
 
     async def answer(self, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Answer:
         """Admit a request whose body is complete; the same for every transport."""

@@ -32,18 +32,19 @@ from store.sealing import Sealer, SealError
 log = get_log()
 FINISH_S = 10  # for requests in flight after the listener has closed
 KEEPALIVE_S = 75
+LINGER_S = 1  # to let a client read why it was cut off, before the connection closes
 
 
 class Gateway:
-    """A gateway that listens. `meter` is what its metrics page shows."""
+    """A gateway that listens, by the parts that tell how it is."""
 
     def __init__(
-        self, admission: Admission, publisher: Publisher, backlog: Backlog, meter: Meter
+        self, endpoint: Endpoint, admission: Admission, publisher: Publisher, backlog: Backlog
     ) -> None:
+        self.endpoint = endpoint
         self.admission = admission
         self.publisher = publisher
         self.backlog = backlog
-        self.meter = meter
         self.port = 0
         self.leaving = False
 
@@ -70,7 +71,6 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
         gateway.leaving = True
         log.info("gateway stops", grace_s=settings.stop_grace_s)
         await asyncio.sleep(settings.stop_grace_s)
-        gateway.admission.stopping = True
 
 
 @asynccontextmanager
@@ -107,12 +107,12 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
             queue=publisher,
             backlog=backlog,
         )
-        gateway = Gateway(admission, publisher, backlog, meter)
+        endpoint = Endpoint(settings, admission=admission, meter=meter)
+        gateway = Gateway(endpoint, admission, publisher, backlog)
         for task in (keyring.follow(queue), publisher.run(), backlog.run()):
             background.start(task)
-        endpoint = Endpoint(settings, admission=admission, meter=meter)
         app = build_app(endpoint, meter=meter, missing=gateway.missing)
-        gateway.port = await _listen(app, settings, stack)
+        gateway.port = await _listen(app, endpoint, settings, stack)
         yield gateway
 
 
@@ -129,18 +129,27 @@ async def _check_master_key(projects: SqlProjects, sealer: Sealer) -> None:
             ) from None
 
 
-async def _listen(app: web.Application, settings: Settings, stack: AsyncExitStack) -> int:
-    """Accept connections; returns the port. Bodies arrive as signed: nothing is decompressed."""
+async def _listen(
+    app: web.Application, endpoint: Endpoint, settings: Settings, stack: AsyncExitStack
+) -> int:
+    """Accept connections; returns the port. Leaving the stack closes it and finishes requests."""
     runner = web.AppRunner(
         app,
         access_log=None,
-        auto_decompress=False,
+        auto_decompress=False,  # bodies are wanted as they were signed
         keepalive_timeout=KEEPALIVE_S,
-        shutdown_timeout=FINISH_S,
+        lingering_time=LINGER_S,
     )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    await web.TCPSite(runner, settings.host, settings.port, backlog=1024).start()
+    site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
+    await site.start()
     port: int = runner.addresses[0][1]
     log.info("gateway listens", host=settings.host, port=port)
+
+    async def close() -> None:
+        await site.stop()
+        await endpoint.finish(FINISH_S)  # aiohttp itself would drop bodies that still arrive
+
+    stack.push_async_callback(close)
     return port

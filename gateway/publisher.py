@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from core.codec import Entry, encode_header
 from core.errors import Reason, Unavailable
@@ -122,9 +122,8 @@ class Publisher:
         self._inflight_bytes -= len(append.command)
         self._meter.set(Metric.INFLIGHT_BYTES, self._inflight_bytes)
         if isinstance(reply, ResponseError):
-            reason = (
-                Reason.BACKLOG_FULL if str(reply).startswith("OOM") else Reason.QUEUE_UNAVAILABLE
-            )
+            full = isinstance(reply, OutOfMemoryError)
+            reason = Reason.BACKLOG_FULL if full else Reason.QUEUE_UNAVAILABLE
             if (held_back := self._throttle.held_back(reason.code)) is not None:
                 log.error("append refused", error=str(reply), held_back=held_back)
             self._meter.add(Metric.APPEND_FAILURES, 1, reason.code)

@@ -1,7 +1,9 @@
 """A vector made with openssl, tables of hostile headers, and fuzz: only Rejected may come out."""
 
 import hmac
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -19,18 +21,24 @@ OTHER = sign("whsec_other", timestamp_s=NOW_S, body=BODY).encode()
 FILLER = b"sha256=" + b"0" * 64
 
 
-def check(signature, *, secrets=(SECRET,), timestamp=b"1705312200", body=BODY):
+def check(
+    signature: bytes,
+    *,
+    secrets: Sequence[str] = (SECRET,),
+    timestamp: bytes = b"1705312200",
+    body: bytes = BODY,
+) -> bytes:
     return verify(
         [keyed(secret) for secret in secrets], timestamp=timestamp, body=body, signature=signature
     )
 
 
-def test_signature_is_what_openssl_makes():
+def test_signature_is_what_openssl_makes() -> None:
     """The vector's signature is the one that openssl computes."""
     assert sign(SECRET, timestamp_s=NOW_S, body=BODY) == f"sha256={HEX}"
 
 
-def test_verified_request_yields_its_mac():
+def test_verified_request_yields_its_mac() -> None:
     """A right signature yields the 32 bytes of the MAC."""
     assert check(SIGNATURE) == bytes.fromhex(HEX)
 
@@ -46,7 +54,7 @@ def test_verified_request_yields_its_mac():
         pytest.param(b",".join([SIGNATURE] + [FILLER] * 99), id="first of a hundred"),
     ],
 )
-def test_one_of_several_signatures_suffices(signature):
+def test_one_of_several_signatures_suffices(signature: bytes) -> None:
     """One right signature among the first eight verifies."""
     assert check(signature) == bytes.fromhex(HEX)
 
@@ -73,7 +81,7 @@ def test_one_of_several_signatures_suffices(signature):
         pytest.param(b'"' + SIGNATURE + b'"', id="quoted"),
     ],
 )
-def test_wrong_signature_is_unauthorized(signature):
+def test_wrong_signature_is_unauthorized(signature: bytes) -> None:
     """A signature that differs from the right one in any way is refused as unauthorized."""
     with pytest.raises(Rejected) as caught:
         check(signature)
@@ -92,21 +100,21 @@ def test_wrong_signature_is_unauthorized(signature):
         pytest.param({"secrets": []}, id="no secret"),
     ],
 )
-def test_signature_holds_for_what_was_signed(changed):
+def test_signature_holds_for_what_was_signed(changed: dict[str, Any]) -> None:
     """A signature does not hold for another timestamp, body or secret, nor for no secret at all."""
     with pytest.raises(Rejected):
         check(SIGNATURE, **changed)
 
 
 @pytest.mark.parametrize("signature", [SIGNATURE, OTHER], ids=["new", "old"])
-def test_both_secrets_verify_during_a_rotation(signature):
+def test_both_secrets_verify_during_a_rotation(signature: bytes) -> None:
     """With two live secrets a request verifies by either, and yields the MAC of that one."""
     assert b"sha256=" + check(signature, secrets=[SECRET, "whsec_other"]).hex().encode() == (
         signature
     )
 
 
-def test_comparison_does_not_stop_at_a_match(monkeypatch):
+def test_comparison_does_not_stop_at_a_match(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every signature is compared with every secret, wherever the match is."""
     calls = []
     real = hmac.compare_digest
@@ -115,7 +123,7 @@ def test_comparison_does_not_stop_at_a_match(monkeypatch):
     assert calls == [SIGNATURE, FILLER, OTHER] * 2
 
 
-def test_key_state_is_reusable():
+def test_key_state_is_reusable() -> None:
     """A keyed state is not used up by a MAC, so one serves every request of a project."""
     key = keyed(SECRET)
     assert mac_of(key, b"1", b"a") != mac_of(key, b"1", b"b")
@@ -123,14 +131,14 @@ def test_key_state_is_reusable():
 
 
 @pytest.mark.parametrize("offset_s", [-300, -1, 0, 1, 300])
-def test_timestamp_within_the_window_is_taken(offset_s):
+def test_timestamp_within_the_window_is_taken(offset_s: int) -> None:
     """A timestamp up to exactly the window's width away, either way, is taken."""
     timestamp = b"%d" % (NOW_S + offset_s)
     assert parse_timestamp(timestamp, now_s=NOW_S, window_s=300) == NOW_S + offset_s
 
 
 @pytest.mark.parametrize("offset_s", [-301, 301, -NOW_S, 90_000_000_000])
-def test_timestamp_outside_the_window_is_unauthorized(offset_s):
+def test_timestamp_outside_the_window_is_unauthorized(offset_s: int) -> None:
     """A timestamp one second beyond the window, either way, is refused as outside of it."""
     with pytest.raises(Rejected) as caught:
         parse_timestamp(b"%d" % (NOW_S + offset_s), now_s=NOW_S, window_s=300)
@@ -164,7 +172,7 @@ def test_timestamp_outside_the_window_is_unauthorized(offset_s):
         pytest.param("1705312200²".encode("latin-1"), id="superscript"),
     ],
 )
-def test_bad_timestamp_is_unauthorized(timestamp):
+def test_bad_timestamp_is_unauthorized(timestamp: bytes) -> None:
     """A timestamp that is not 1 to 11 ASCII digits is refused as unauthorized."""
     with pytest.raises(Rejected) as caught:
         parse_timestamp(timestamp, now_s=NOW_S, window_s=300)
@@ -173,21 +181,21 @@ def test_bad_timestamp_is_unauthorized(timestamp):
 
 
 @given(st.text(), st.integers(0, 99_999_999_999), st.binary())
-def test_what_is_signed_verifies(secret, timestamp_s, body):
+def test_what_is_signed_verifies(secret: str, timestamp_s: int, body: bytes) -> None:
     """Any secret, time and body: what `sign` makes, `verify` takes."""
     signature = sign(secret, timestamp_s=timestamp_s, body=body).encode()
     check(signature, secrets=[secret], timestamp=b"%d" % timestamp_s, body=body)
 
 
 @given(st.binary(), st.binary(), st.binary() | st.binary().map(lambda junk: SIGNATURE + junk))
-def test_verify_is_total(timestamp, body, signature):
+def test_verify_is_total(timestamp: bytes, body: bytes, signature: bytes) -> None:
     """Whatever the headers hold, a signature that is not the right one raises only Rejected."""
     with pytest.raises(Rejected):
         check(signature, timestamp=b"9" + timestamp, body=body)
 
 
 @given(st.binary() | st.from_regex(rb"[0-9+_. -]*"), st.integers(0, 1 << 40))
-def test_parse_timestamp_is_total(timestamp, now_s):
+def test_parse_timestamp_is_total(timestamp: bytes, now_s: int) -> None:
     """Whatever the header holds, a time within the window or Rejected comes out."""
     with suppress(Rejected):
         assert abs(parse_timestamp(timestamp, now_s=now_s, window_s=300) - now_s) <= 300

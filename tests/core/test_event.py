@@ -1,5 +1,7 @@
 """Tables of values at and beyond each bound that an event's members have."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -7,9 +9,40 @@ from hypothesis import strategies as st
 
 from core.event import Event, fault, occurred_ms
 
+decode = msgspec.json.Decoder(Event).decode
 
-def event(name="a", payload=b"{}", **members):
+
+def event(name: str = "a", payload: bytes = b"{}", **members: Any) -> Event:
     return Event(name, msgspec.Raw(payload), **members)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param(
+            b'{"event":"x","payload":[],"event":"a","payload":{}}', event(), id="repeated members"
+        ),
+        pytest.param(b'{"event":"a","payload":{},"id":null}', event(), id="null id"),
+        pytest.param(b'{"event":"a","payload":{},"x":{"id":1},"ID":2}', event(), id="unknown ones"),
+        pytest.param(
+            b'{"timestamp":1,"id":"x","payload":{},"event":"a"}',
+            event(id="x", timestamp=1),
+            id="all",
+        ),
+    ],
+)
+def test_members_of_an_event(text: bytes, expected: Event) -> None:
+    """Of a repeated member the last one counts, null is absent, and unknown ones are ignored."""
+    assert decode(text) == expected
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b'{ "a" : 1.0 }', b'{"a":1,"a":2}', b'{"a":"\\u0000"}', b'{"a":"\\u00e9\xc3\xa9"}', b"{\n}"],
+)
+def test_payload_is_kept_byte_for_byte(payload: bytes) -> None:
+    """A payload is never written anew: spaces, repeated keys and escapes stay as they were."""
+    assert bytes(decode(b'{"event":"a","payload": ' + payload + b' ,"x":1}').payload) == payload
 
 
 @pytest.mark.parametrize(
@@ -31,7 +64,7 @@ def event(name="a", payload=b"{}", **members):
         pytest.param("9999-12-31T23:59:59Z", 253402300799000, id="last second in words"),
     ],
 )
-def test_time_of_an_event_is_read(timestamp, expected_ms):
+def test_time_of_an_event_is_read(timestamp: str | float | None, expected_ms: int | None) -> None:
     """RFC 3339 and Unix seconds become Unix milliseconds; no time stays none."""
     assert occurred_ms(timestamp) == expected_ms
 
@@ -68,7 +101,7 @@ def test_time_of_an_event_is_read(timestamp, expected_ms):
         pytest.param(float("nan"), id="not a number"),
     ],
 )
-def test_bad_time_is_a_value_error(timestamp):
+def test_bad_time_is_a_value_error(timestamp: str | float | None) -> None:
     """A time that is neither form, or not within 1970 to 9999, is refused."""
     with pytest.raises(ValueError):
         occurred_ms(timestamp)
@@ -88,7 +121,7 @@ def test_bad_time_is_a_value_error(timestamp):
         pytest.param(event(timestamp=1705312200.5), id="Unix seconds"),
     ],
 )
-def test_event_within_bounds_has_no_fault(good):
+def test_event_within_bounds_has_no_fault(good: Event) -> None:
     """An event with values within their bounds has no fault."""
     assert fault(good, frozenset()) is None
 
@@ -97,24 +130,24 @@ BAD_NAMES = ["", " ", "a b", "a\n", "a/b", "é", "a\x00", "\ud800", "\uff11"]
 
 
 @pytest.mark.parametrize("name", [*BAD_NAMES, "x" * 129], ids=ascii)
-def test_bad_name_is_a_fault(name):
+def test_bad_name_is_a_fault(name: str) -> None:
     """A name that is empty, too long or holds any other character, a last newline too, is not."""
     assert fault(event(name), frozenset()).startswith("`event` must be 1 to 128 characters")
 
 
 @pytest.mark.parametrize("identifier", [*BAD_NAMES, "x" * 65], ids=ascii)
-def test_bad_id_is_a_fault(identifier):
+def test_bad_id_is_a_fault(identifier: str) -> None:
     """An id that is empty, too long or holds any other character, a last newline too, is not."""
     assert fault(event(id=identifier), frozenset()).startswith("`id` must be 1 to 64 characters")
 
 
 @pytest.mark.parametrize("payload", [b"[]", b"null", b"1", b'"{}"', b"true"], ids=bytes.decode)
-def test_payload_that_is_no_object_is_a_fault(payload):
+def test_payload_that_is_no_object_is_a_fault(payload: bytes) -> None:
     """A payload that is any JSON but an object is a fault."""
     assert fault(event(payload=payload), frozenset()) == "`payload` must be an object"
 
 
-def test_allow_list_of_types():
+def test_allow_list_of_types() -> None:
     """With an allow-list an event of another type is a fault that lists what is taken."""
     types = frozenset({"session_save", "git_digest"})
     assert fault(event("git_digest"), types) is None
@@ -122,7 +155,7 @@ def test_allow_list_of_types():
 
 
 @given(st.none() | st.text() | st.integers() | st.floats())
-def test_occurred_ms_is_total(timestamp):
+def test_occurred_ms_is_total(timestamp: str | float | None) -> None:
     """Any text or number is a time within 1970 to 9999 or a ValueError."""
     try:
         time_ms = occurred_ms(timestamp)

@@ -16,9 +16,10 @@ from store.accounts import SqlProjects
 from store.engine import open_engine
 from store.migrate import migrate
 from store.sealing import Sealer
-from tests.raw_http import Producer
+from tests.raw_http import EVENT, Producer
 
 SECRET = "whsec_test"
+NOW = 1_800_000_000  # far outside the real window: a test that forgets the clock fails
 
 
 class Running:
@@ -81,3 +82,15 @@ async def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+def batch_of(count: int) -> bytes:
+    """A valid batch of `count` events."""
+    return b"[" + b",".join([EVENT] * count) + b"]"
+
+
+@pytest.fixture
+def producer(running: Running) -> Producer:
+    """The project's producer, at a fixed time of the gateway's clock."""
+    running.gateway.admission._clock = lambda: NOW + 0.9
+    return running.producer

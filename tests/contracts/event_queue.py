@@ -1,0 +1,52 @@
+"""What every EventQueue keeps to; see core.ports."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from core.body import Form
+from core.codec import Entry
+from core.compression import Encoding
+from core.ports import EventQueue
+
+ENTRY = Entry(
+    project="proj_1",
+    session="sess_1",
+    received_ms=1_800_000_000_123,
+    form=Form.SINGLE,
+    encoding=Encoding.IDENTITY,
+    count=1,
+    timestamp_s=1_800_000_000,
+    mac=bytes(range(32)),
+    body=b'{"event":"a","payload":{"x":"\\u0000\xc3\xbc\\r\\n"}}',
+)
+Appended = Callable[[], Awaitable[list[Entry]]]
+
+
+def entry(number: int) -> Entry:
+    """An entry that differs from others by its number."""
+    return msgspec.structs.replace(ENTRY, session=f"sess_{number}")
+
+
+class EventQueueContract:
+    """Subclasses give `event_queue`, an empty EventQueue, and `appended`, which reads it back."""
+
+    async def test_appended_is_there(self, event_queue: EventQueue, appended: Appended) -> None:
+        """When append returns, the entry can be read, byte for byte."""
+        durability = await event_queue.append(ENTRY)
+        assert durability in ("memory", "fsynced")
+        assert await appended() == [ENTRY]
+
+    async def test_order(self, event_queue: EventQueue, appended: Appended) -> None:
+        """Entries appended together are all there, in the order of the calls."""
+        entries = [entry(n) for n in range(200)]
+        await asyncio.gather(*(event_queue.append(e) for e in entries))
+        assert await appended() == entries
+
+    async def test_any_bytes(self, event_queue: EventQueue, appended: Appended) -> None:
+        """A body may hold any bytes, those of the queue's own protocol too."""
+        body = b"*1\r\n$4\r\nPING\r\n" + bytes(range(256))
+        odd = msgspec.structs.replace(ENTRY, body=body)
+        await event_queue.append(odd)
+        assert (await appended())[0].body == body

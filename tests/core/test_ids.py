@@ -1,0 +1,83 @@
+"""Pinned ids, so that no change of the derivation goes unseen; what moves an id and what not."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.ids import crockford, event_id, project_id, session_id, time_ms_of
+
+MAC = bytes(range(32))
+BASE_32 = str.maketrans("ABCDEFGHJKMNPQRSTVWXYZ", "abcdefghijklmnopqrstuv")
+
+
+def derived(project: str = "proj_1", mac: bytes = MAC, index: int = 0) -> str:
+    return event_id(project, timestamp_s=1705312200, mac=mac, index=index)
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"),
+    [
+        (0, "evt_01HM68E9A05CWKNEXHH21H856Z"),
+        (1, "evt_01HM68E9A0PD197W6V7C6JAFK5"),
+        (4_999, "evt_01HM68E9A01E5D8786ZFE79RY6"),
+    ],
+)
+def test_derived_id_is_stable(index: int, expected: str) -> None:
+    """The same request gives the same ids in every release: a replay is not a new event."""
+    assert derived(index=index) == expected
+
+
+def test_derived_ids_differ() -> None:
+    """Index, MAC and project each change the id."""
+    ids = {derived(), derived(index=1), derived(mac=MAC[::-1]), derived(project="proj_2")}
+    assert len(ids) == 4
+
+
+def test_derived_id_begins_with_the_signed_time() -> None:
+    """The signed time leads an event's id, so that keys arrive in order."""
+    assert time_ms_of(derived()) == 1705312200000
+
+
+@pytest.mark.parametrize(("make", "prefix"), [(session_id, "sess_"), (project_id, "proj_")])
+def test_random_ids_are_time_and_entropy(make: Callable[[int, bytes], str], prefix: str) -> None:
+    """Ids of sessions and projects are a prefix and a ULID of their time and entropy."""
+    # The example of https://github.com/ulid/spec: 01ARZ3NDEKTSV4RRFFQ69G5FAV
+    entropy = bytes.fromhex("d6764c61efb99302bd5b")
+    assert make(1469922850259, entropy) == prefix + "01ARZ3NDEKTSV4RRFFQ69G5FAV"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("evt_", id="prefix only"),
+        pytest.param("evt_" + "0" * 25, id="short"),
+        pytest.param("evt_" + "0" * 27, id="long"),
+        pytest.param("evt_" + "U" * 26, id="letter not in the alphabet"),
+        pytest.param("evt_" + "a" * 26, id="lower case"),
+        pytest.param("0" * 26 + "_", id="prefix last"),
+    ],
+)
+def test_time_of_another_text_is_a_value_error(text: str) -> None:
+    """What does not end in 26 characters of the alphabet has no time in it."""
+    with pytest.raises(ValueError):
+        time_ms_of(text)
+
+
+@given(st.integers(0, 2**48 - 1), st.binary(min_size=10, max_size=10))
+def test_crockford_is_a_number_in_base_32(time_ms: int, tail: bytes) -> None:
+    """The 26 digits are the 128 bits as Python reads base 32, and the time comes back."""
+    text = crockford(time_ms, tail)
+    assert int(text.translate(BASE_32), 32).to_bytes(16) == time_ms.to_bytes(6) + tail
+    assert len(text) == 26
+    assert time_ms_of(text) == time_ms
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**48 - 1), st.binary(min_size=10, max_size=10))))
+def test_ids_sort_by_time(parts: list[tuple[int, bytes]]) -> None:
+    """Ids sort as their times do, and within one time as their tails."""
+    assert sorted(crockford(*part) for part in parts) == [
+        crockford(*part) for part in sorted(parts)
+    ]

@@ -1,0 +1,66 @@
+"""Sessions on a real queue: who opens one, who joins it, and when it ends."""
+
+import pytest
+from redis.asyncio import Redis
+
+from core.errors import Unavailable
+from core.ids import time_ms_of
+from gateway.sessions import SESSION_MS, Sessions
+from runtime.queue import open_queue
+
+
+def now_ms() -> int:
+    """The time of the queue's server and ours."""
+    import time
+
+    return int(time.time() * 1000)
+
+
+async def test_first_opens_others_join(queue: Redis) -> None:
+    """The first event opens a session that begins now; other processes join the same one."""
+    start = now_ms()
+    session = await Sessions(queue, entries_max=10).join("proj_1", start)
+    assert session.startswith("sess_")
+    assert time_ms_of(session) == start
+    assert await Sessions(queue, entries_max=10).join("proj_1", start + 5) == session
+
+
+async def test_projects_apart(queue: Redis) -> None:
+    """Each project has its own session."""
+    sessions = Sessions(queue, entries_max=10)
+    assert await sessions.join("proj_1", now_ms()) != await sessions.join("proj_2", now_ms())
+
+
+async def test_four_hours_from_the_start(queue: Redis) -> None:
+    """Joining later does not prolong a session: it ends four hours after it began."""
+    early = now_ms() - SESSION_MS + 60_000
+    session = await Sessions(queue, entries_max=10).join("proj_1", early)
+    later = Sessions(queue, entries_max=10)
+    assert await later.join("proj_1", now_ms()) == session
+    assert later.cached("proj_1", early + SESSION_MS - 1) == session
+    assert later.cached("proj_1", early + SESSION_MS) is None
+    assert 0 < await queue.pttl("contox:session:proj_1") <= 60_000
+
+
+async def test_ended_session(queue: Redis) -> None:
+    """After the end a new session is opened."""
+    old = await Sessions(queue, entries_max=10).join("proj_1", now_ms() - SESSION_MS - 1)
+    assert await Sessions(queue, entries_max=10).join("proj_1", now_ms()) != old
+
+
+async def test_memory_is_bounded(queue: Redis) -> None:
+    """The oldest leave memory when it is full, and are found again in the queue."""
+    sessions = Sessions(queue, entries_max=2)
+    first = await sessions.join("proj_1", now_ms())
+    for number in (2, 3):
+        await sessions.join(f"proj_{number}", now_ms())
+    assert sessions.cached("proj_1", now_ms()) is None
+    assert await sessions.join("proj_1", now_ms()) == first
+
+
+async def test_queue_away() -> None:
+    """Without the queue no session can be agreed on: Unavailable."""
+    queue = open_queue("redis://127.0.0.1:1/0")
+    with pytest.raises(Unavailable):
+        await Sessions(queue, entries_max=10).join("proj_1", now_ms())
+    await queue.aclose()
