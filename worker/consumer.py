@@ -3,7 +3,7 @@
 What is read belongs to this consumer until it is acknowledged (Redis's pending entries list), so a
 crash at any line loses nothing: after a restart the worker's own pending entries are read first,
 and those of a worker that does not come back are claimed once they have been idle for long enough.
-Acknowledging, deleting and the dead letters are one transaction.
+Acknowledging, deleting and the dead letters are one step for the server.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from core.partitions import GROUP, dead_letter_key, stream_key
 from core.settings import Settings
 from runtime.log import get_log
 from runtime.queue import QUEUE_ERRORS, Backoff
-from worker.dead_letters import DeadLetter, of_entry, of_event
+from worker.dead_letters import DeadLetter, bury, of_entry, of_event
 from worker.drain import Drain
 
 log = get_log()
@@ -171,15 +171,17 @@ class Consumer:
         self._meter.observe(Metric.DRAIN_SECONDS, time.perf_counter() - started_s)
 
     async def _acknowledge(self, entry_ids: list[bytes], dead: list[DeadLetter]) -> None:
-        """One transaction: the dead letters are kept, the entries are done with and gone."""
-        async with self._queue.pipeline(transaction=True) as pipe:
+        """Keep the dead letters, then be done with the entries: both or neither."""
+        if dead:
+            letters = bury(self._stream, self._dead, entry_ids, dead)
+            await self._queue.execute_command("EVAL", *letters)  # type: ignore[no-untyped-call]
             for letter in dead:
-                pipe.xadd(self._dead, letter.fields())  # type: ignore[arg-type]
+                log.error("dead letter", stream=self._dead, why=letter.why)
+            return
+        async with self._queue.pipeline(transaction=True) as pipe:
             pipe.xack(self._stream, GROUP, *entry_ids)
             pipe.xdel(self._stream, *entry_ids)
             await pipe.execute()
-        for letter in dead:
-            log.error("dead letter", stream=self._dead, why=letter.why)
 
     def _count_lost(self, entry_ids: list[bytes]) -> None:
         """Entries that someone deleted before they were stored: nothing can bring them back."""

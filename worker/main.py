@@ -1,8 +1,9 @@
 """The worker's process: one consumer per partition, status pages, and a stop that finishes."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from typing import Protocol
 
 from aiohttp import web
 
@@ -53,11 +54,17 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
         await web.TCPSite(runner, settings.host, settings.worker_port).start()
         on_listen(runner.addresses[0][1])
         log.info("worker drains", partitions=settings.partitions, name=settings.worker_name)
-        await _run_until_stopped(consumers, stop)
+        await run_until_stopped(consumers, stop)
 
 
-async def _run_until_stopped(consumers: list[Consumer], stop: asyncio.Event) -> None:
-    """Run until `stop`, then give the batches in hand a bounded time. A consumer's bug is raised."""
+class Runs(Protocol):
+    """What a consumer is to its process."""
+
+    async def run(self) -> None: ...
+
+
+async def run_until_stopped(consumers: Sequence[Runs], stop: asyncio.Event) -> None:
+    """Run until `stop`, then give the batches in hand a bounded time. Raises a consumer's bug."""
     tasks = [asyncio.create_task(consumer.run()) for consumer in consumers]
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait([*tasks, stopped], return_when=asyncio.FIRST_COMPLETED)
