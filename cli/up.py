@@ -94,6 +94,7 @@ async def _start(directory: DataDir, environ: dict[str, str], supervisor: Superv
     await supervisor.start(queue)
     environ["CONTOX_REDIS_URL"] = redis_url
     environ["CONTOX_WORKER_PORT"] = str(free_port())
+    environ["CONTOX_WORKER_NAME"] = "worker"
     project_id, secret = await _demo_project(environ)
     url = _url(environ["CONTOX_HOST"], environ["CONTOX_PORT"])
     worker_url = _url(environ["CONTOX_HOST"], environ["CONTOX_WORKER_PORT"])

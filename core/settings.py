@@ -149,7 +149,9 @@ class Settings:
         "86400", _whole(0, 365 * 86_400), "Seconds that the old secret still verifies on rotation."
     )
     worker_name: str = _setting(
-        "worker", str, "Name of this worker in the consumer group; each worker needs its own."
+        "",
+        str,
+        "Name of this worker in the group, each needs its own; empty takes the host's name.",
     )
     drain_events_max: int = _setting(
         "5000", _whole(1, 100_000), "Events after which the worker writes a batch."

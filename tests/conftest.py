@@ -1,4 +1,4 @@
-"""Real servers for the tests: Valkey (or the server that CONTOX_TEST_QUEUE_SERVER names), PostgreSQL."""
+"""Real servers for the tests: Valkey (or what CONTOX_TEST_QUEUE_SERVER names), PostgreSQL."""
 
 import base64
 import os

@@ -39,6 +39,7 @@ class Consumer:
         queue: Redis,
         partition: int,
         *,
+        name: str,
         drain: Drain,
         settings: Settings,
         meter: Meter,
@@ -48,7 +49,7 @@ class Consumer:
         self._stream = stream_key(partition)
         self._dead = dead_letter_key(partition)
         self._drain = drain
-        self._name = settings.worker_name
+        self._name = name
         self._events_max = settings.drain_events_max
         self._bytes_max = settings.drain_bytes_max
         self._age_s = settings.drain_age_ms_max / 1000

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from socket import gethostname
 from typing import Protocol
 
 from aiohttp import web
@@ -36,9 +37,12 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
         queue = open_queue(settings.redis_url)
         stack.push_async_callback(queue.aclose)
         meter = Meter("worker")
+        name = settings.worker_name or gethostname()
         drain = Drain(SqlEvents(engine), meter, stop)
         consumers = [
-            Consumer(queue, partition, drain=drain, settings=settings, meter=meter, stop=stop)
+            Consumer(
+                queue, partition, name=name, drain=drain, settings=settings, meter=meter, stop=stop
+            )
             for partition in range(settings.partitions)
         ]
 
@@ -53,14 +57,15 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, settings.host, settings.worker_port).start()
         on_listen(runner.addresses[0][1])
-        log.info("worker drains", partitions=settings.partitions, name=settings.worker_name)
+        log.info("worker drains", partitions=settings.partitions, name=name)
         await run_until_stopped(consumers, stop)
 
 
 class Runs(Protocol):
     """What a consumer is to its process."""
 
-    async def run(self) -> None: ...
+    async def run(self) -> None:
+        """Work until stopped."""
 
 
 async def run_until_stopped(consumers: Sequence[Runs], stop: asyncio.Event) -> None:

@@ -71,7 +71,15 @@ async def draining(queue: Redis, store: EventStore, **changed: str) -> AsyncIter
     settings = read({**SETTINGS, **{f"CONTOX_{k.upper()}": v for k, v in changed.items()}})
     stop, meter = asyncio.Event(), Meter("worker")
     drain = Drain(store, meter, stop)
-    consumer = Consumer(queue, 0, drain=drain, settings=settings, meter=meter, stop=stop)
+    consumer = Consumer(
+        queue,
+        0,
+        name=settings.worker_name,
+        drain=drain,
+        settings=settings,
+        meter=meter,
+        stop=stop,
+    )
     task = asyncio.create_task(consumer.run())
     try:
         yield Draining(consumer, meter, stop)
@@ -85,7 +93,15 @@ async def crash(queue: Redis, store: EventStore, **changed: str) -> None:
     settings = read({**SETTINGS, **{f"CONTOX_{k.upper()}": v for k, v in changed.items()}})
     stop, meter = asyncio.Event(), Meter("worker")
     drain = Drain(store, meter, stop)
-    consumer = Consumer(queue, 0, drain=drain, settings=settings, meter=meter, stop=stop)
+    consumer = Consumer(
+        queue,
+        0,
+        name=settings.worker_name,
+        drain=drain,
+        settings=settings,
+        meter=meter,
+        stop=stop,
+    )
     task = asyncio.create_task(consumer.run())
     async with asyncio.timeout(10):
         while not await pending(queue):

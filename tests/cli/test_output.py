@@ -1,0 +1,49 @@
+"""What is printed, read back from standard output."""
+
+import json
+
+import pytest
+
+from cli.output import print_json, print_table, rfc_3339
+
+LONG = "proj_" + "0" * 200
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "text"),
+    [
+        (None, None),
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1_705_312_200_123, "2024-01-15T09:50:00.123Z"),
+        (1_705_312_200_000, "2024-01-15T09:50:00.000Z"),
+        (253_402_300_799_000, "9999-12-31T23:59:59.000Z"),
+    ],
+)
+def test_rfc_3339(time_ms: int | None, text: str | None) -> None:
+    """Times are UTC with milliseconds and a Z; no time stays none."""
+    assert rfc_3339(time_ms) == text
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON is indented, ends with a newline, and nothing in it is wrapped or interpreted."""
+    content = {"a": [f"[bold]{LONG}[/bold]", "ü"]}
+    print_json(content)
+    out = capsys.readouterr().out
+    assert json.loads(out) == content
+    assert out == json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def test_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """A table's cells are shown as they are, unwrapped, below their columns' names."""
+    print_table(("id", "payload"), [(LONG, "[red]x[/red]"), ("b", ":smile:")], nothing="None.")
+    first, second, third = capsys.readouterr().out.splitlines()
+    assert first.split() == ["id", "payload"]
+    assert second.split() == [LONG, "[red]x[/red]"]
+    assert third.split() == ["b", ":smile:"]
+    assert first.index("payload") == second.index("[red]") == third.index(":smile:")
+
+
+def test_no_row(capsys: pytest.CaptureFixture[str]) -> None:
+    """Instead of a table without rows a sentence is shown."""
+    print_table(("id",), [], nothing="There is none.")
+    assert capsys.readouterr().out == "There is none.\n"
