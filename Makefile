@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+REDIS_SERVER ?= $(shell command -v redis-server)
 
-.PHONY: help up test check setup lock image-check clean
+.PHONY: help up test test-redis check setup lock image-check clean
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -25,6 +26,9 @@ up: setup       ## run queue, gateway, worker and store here; ARGS="--port 9000"
 
 test: check     ## static checks, then the whole test suite
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --cov --cov-report term:skip-covered --cov-fail-under 100 $(ARGS)
+
+test-redis: setup  ## the tests that need a queue, on REDIS_SERVER instead of Valkey
+	CONTOX_TEST_QUEUE_SERVER=$(REDIS_SERVER) $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup tests/gateway tests/worker $(ARGS)
 
 check: setup    ## ruff, mypy --strict, and the rules on structure in tests/test_tidy.py
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from enum import Enum, StrEnum
 class Reason(Enum):
     """A reason is the body's `code`, the metric's label, the log field and the test's id in one."""
 
+    BAD_REQUEST = "bad_request", 400, "The request is not valid HTTP"
     INVALID_JSON = "invalid_json", 400, "The body is not valid JSON"
     INVALID_EVENT = "invalid_event", 400, "The event is not valid"
     EMPTY_BATCH = "empty_batch", 400, "The batch holds no event"

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 
 from core.errors import NotAccepted, Reason, Rejected, Unavailable
 from core.metrics import Meter, Metric
@@ -41,7 +41,7 @@ class Endpoint:
             body = await self._read(request)
             return to_response(await self.answer(request.raw_headers, body))
         except NotAccepted as error:
-            response = to_response(self._refuse(error))
+            response = to_response(self.refuse(error))
             response.force_close()  # what is left of the body is not worth reading
             return response
         finally:
@@ -63,7 +63,7 @@ class Endpoint:
         try:
             result = await self._admission.admit(headers, body)
         except NotAccepted as error:
-            return self._refuse(error)
+            return self.refuse(error)
         self._meter.observe(Metric.ADMISSION_SECONDS, time.perf_counter() - started_s)
         self._count_accepted(result, len(body))
         return answers.accepted(result)
@@ -84,9 +84,12 @@ class Endpoint:
                         raise too_large
         except TimeoutError:
             raise Rejected(Reason.REQUEST_TIMEOUT) from None
+        except (ConnectionError, ClientPayloadError):  # the client left, or broke its own framing
+            raise Rejected(Reason.BAD_REQUEST, "The body broke off") from None
         return b"".join(pieces)
 
-    def _refuse(self, error: NotAccepted) -> Answer:
+    def refuse(self, error: NotAccepted) -> Answer:
+        """The answer to what is not taken, counted."""
         answer = answers.not_accepted(error)
         self._meter.add(Metric.REQUESTS, 1, str(answer.status), answer.code)
         if isinstance(error, Rejected) and error.failure:

@@ -8,8 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from aiohttp import web
-
 from core.metrics import Meter
 from core.settings import SettingError, Settings
 from gateway.admission import Admission
@@ -19,6 +17,7 @@ from gateway.endpoint import Endpoint
 from gateway.key_cache import KeyCache
 from gateway.keyring import Keyring
 from gateway.publisher import Publisher
+from gateway.server import listening
 from gateway.sessions import Sessions
 from runtime.background import Background
 from runtime.log import get_log
@@ -30,9 +29,6 @@ from store.migrate import migrate_at_start
 from store.sealing import Sealer, SealError
 
 log = get_log()
-FINISH_S = 10  # for requests in flight after the listener has closed
-KEEPALIVE_S = 75
-LINGER_S = 1  # to let a client read why it was cut off, before the connection closes
 
 
 class Gateway:
@@ -112,7 +108,8 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
         for task in (keyring.follow(queue), publisher.run(), backlog.run()):
             background.start(task)
         app = build_app(endpoint, meter=meter, missing=gateway.missing)
-        gateway.port = await _listen(app, endpoint, settings, stack)
+        listener = listening(app, endpoint, settings.host, settings.port)
+        gateway.port = await stack.enter_async_context(listener)
         yield gateway
 
 
@@ -127,29 +124,3 @@ async def _check_master_key(projects: SqlProjects, sealer: Sealer) -> None:
             raise SettingError(
                 "CONTOX_MASTER_KEY is not the key that the store's secrets are sealed with."
             ) from None
-
-
-async def _listen(
-    app: web.Application, endpoint: Endpoint, settings: Settings, stack: AsyncExitStack
-) -> int:
-    """Accept connections; returns the port. Leaving the stack closes it and finishes requests."""
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        auto_decompress=False,  # bodies are wanted as they were signed
-        keepalive_timeout=KEEPALIVE_S,
-        lingering_time=LINGER_S,
-    )
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, settings.host, settings.port, backlog=1024)
-    await site.start()
-    port: int = runner.addresses[0][1]
-    log.info("gateway listens", host=settings.host, port=port)
-
-    async def close() -> None:
-        await site.stop()
-        await endpoint.finish(FINISH_S)  # aiohttp itself would drop bodies that still arrive
-
-    stack.push_async_callback(close)
-    return port

@@ -19,7 +19,7 @@ from core.event import Row
 from core.metrics import Meter, Metric
 from core.partitions import GROUP, dead_letter_key, stream_key
 from core.settings import Settings
-from runtime.log import get_log
+from runtime.log import Throttle, get_log
 from runtime.queue import QUEUE_ERRORS, Backoff
 from worker.dead_letters import DeadLetter, bury, of_entry, of_event
 from worker.drain import Drain
@@ -60,6 +60,7 @@ class Consumer:
         self._recovering = True  # own entries may be pending: read those first
         self._drained = False  # whether this consumer has had its group before
         self._next_claim_s = 0.0
+        self._throttle = Throttle(10)
         self.away = "The queue has not been reached yet"
 
     async def run(self) -> None:
@@ -176,8 +177,11 @@ class Consumer:
         if dead:
             letters = bury(self._stream, self._dead, entry_ids, dead)
             await self._queue.execute_command("EVAL", *letters)  # type: ignore[no-untyped-call]
-            for letter in dead:
-                log.error("dead letter", stream=self._dead, why=letter.why)
+            if (held_back := self._throttle.held_back("dead letters")) is not None:
+                why, count = dead[0].why, len(dead)
+                log.error(
+                    "dead letters", stream=self._dead, count=count, first=why, held_back=held_back
+                )
             return
         async with self._queue.pipeline(transaction=True) as pipe:
             pipe.xack(self._stream, GROUP, *entry_ids)

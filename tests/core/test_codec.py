@@ -9,7 +9,7 @@ import json
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from core.body import Form, Limits, parse
@@ -29,6 +29,7 @@ FIELDS = {HEADER: HEAD, BODY: ONE}
 def entry(
     body: bytes = ONE, form: Form = Form.SINGLE, count: int = 1, **changed: Encoding
 ) -> Entry:
+    """An entry whose header is HEAD, but for what is given."""
     encoding = changed.get("encoding", Encoding.IDENTITY)
     return Entry("proj_1", "sess_1", 1705312201234, form, encoding, count, 1705312200, MAC, body)
 
@@ -154,7 +155,6 @@ BAD = st.sampled_from(
 )
 
 
-@settings(max_examples=1000)
 @given(
     st.lists(st.tuples(PAYLOADS, MORE) | BAD, min_size=1, max_size=6),
     st.sampled_from(Form),

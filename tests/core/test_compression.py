@@ -22,6 +22,7 @@ SKIPPABLE = b"\x50\x2a\x4d\x18\x04\x00\x00\x00junk"  # RFC 8878, section 3.1.2
 
 
 def refusal(body: bytes, encoding: Encoding, bytes_max: int = 1 << 20) -> Reason:
+    """Why a body is not decoded."""
     with pytest.raises(Rejected) as caught:
         decompress(body, encoding, bytes_max=bytes_max)
     return caught.value.reason

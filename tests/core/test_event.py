@@ -13,6 +13,7 @@ decode = msgspec.json.Decoder(Event).decode
 
 
 def event(name: str = "a", payload: bytes = b"{}", **members: Any) -> Event:
+    """An event without a fault, but for what is given."""
     return Event(name, msgspec.Raw(payload), **members)
 
 

@@ -13,6 +13,7 @@ BASE_32 = str.maketrans("ABCDEFGHJKMNPQRSTVWXYZ", "abcdefghijklmnopqrstuv")
 
 
 def derived(project: str = "proj_1", mac: bytes = MAC, index: int = 0) -> str:
+    """The id of an event of one request, but for what is given."""
     return event_id(project, timestamp_s=1705312200, mac=mac, index=index)
 
 

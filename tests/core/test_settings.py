@@ -28,9 +28,9 @@ def test_defaults() -> None:
     assert settings == Settings()
 
 
-def test_default_limits_are_a_bodys_own() -> None:
-    """The limits of a body are the same by default wherever they are stated."""
-    assert read({}).limits() == Limits()
+def test_default_limits_are_the_protocols() -> None:
+    """By default 8 MiB decoded, 256 KiB per event and 5,000 events of any type; for a body too."""
+    assert read({}).limits() == Limits() == (8_388_608, 262_144, 5_000, frozenset())
 
 
 def test_limits_come_from_the_settings() -> None:
@@ -198,11 +198,11 @@ def test_unknown_variables_are_named() -> None:
     environ = {
         "CONTOX_PROT": "1",
         "CONTOX_PORT": "1",
-        "CONTOX_SOMETHING_ELSE_ENTIRELY_XYZ": "1",
+        "CONTOX_ZZZZZZZZZZZZZZZZZZZZZZZZZZZZ": "1",
         "CONTOX_DATA_DIR": "x",
         "PATH": "x",
     }
     assert list(unknown(environ, frozenset({"CONTOX_DATA_DIR"}))) == [
         "CONTOX_PROT is not a setting; did you mean CONTOX_PORT?",
-        "CONTOX_SOMETHING_ELSE_ENTIRELY_XYZ is not a setting.",
+        "CONTOX_ZZZZZZZZZZZZZZZZZZZZZZZZZZZZ is not a setting.",
     ]

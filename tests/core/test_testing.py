@@ -16,6 +16,7 @@ ENTRY = Entry("proj_1", "sess_1", 1, Form.SINGLE, Encoding.IDENTITY, 1, 1, bytes
 
 
 def row(number: int, session: str = "sess_1", event: str = "a", project: str = "proj_1") -> Row:
+    """A row that differs from others by its number, which is also its time."""
     return Row(project, f"evt_{number}", session, event, "{}", None, received_ms=number)
 
 

@@ -1,0 +1,128 @@
+"""Projects on a real store and queue: their names, their secrets, and who is told of a change."""
+
+import base64
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from cli.accounts import Accounts, new_secret, open_accounts
+from cli.errors import CliError
+from core.settings import SettingError
+from gateway.key_cache import CHANNEL, KeyCache
+from tests.cli.conftest import Store, free_port
+
+
+@pytest.fixture
+async def accounts(environ: dict[str, str]) -> AsyncIterator[Accounts]:
+    """An empty store of projects."""
+    async with open_accounts(environ) as accounts:
+        yield accounts
+
+
+def test_secrets() -> None:
+    """A secret is 32 bytes of chance, written so that it is known for what it is."""
+    secrets = {new_secret() for _ in range(100)}
+    assert len(secrets) == 100
+    assert {len(bytes.fromhex(secret.removeprefix("whsec_"))) for secret in secrets} == {32}
+
+
+@pytest.mark.parametrize("name", ["a", "ü 😀", "x" * 100, "[bold]"])
+async def test_create(accounts: Accounts, name: str) -> None:
+    """A new project is active, found by name and by id, and its secret opens again."""
+    before_ms = int(time.time() * 1000)
+    project, secret = await accounts.create(name)
+    assert (project.name, project.status) == (name, "active")
+    assert before_ms <= project.created_ms == project.updated_ms <= int(time.time() * 1000)
+    assert await accounts.find(name) == await accounts.find(project.id) == project
+    assert await accounts.secret(project.id) == secret
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 101, "two\nlines", "tab\t", "\x1b[31m"])
+async def test_unusable_name(accounts: Accounts, name: str) -> None:
+    """A name that cannot be shown, or is too long, is refused and nothing is made."""
+    with pytest.raises(CliError, match=r"^A project's name is 1 to 100 printable characters\.$"):
+        await accounts.create(name)
+    assert await accounts.projects.list() == []
+
+
+async def test_taken_name(accounts: Accounts) -> None:
+    """A name that is taken is refused, and the first project keeps its secret."""
+    project, secret = await accounts.create("one")
+    with pytest.raises(CliError, match=r"^There is a project 'one' already; choose another name"):
+        await accounts.create("one")
+    assert await accounts.projects.list() == [project]
+    assert await accounts.secret(project.id) == secret
+
+
+async def test_unknown(accounts: Accounts) -> None:
+    """A project that does not exist is a sentence that says how to list those that do."""
+    with pytest.raises(CliError) as error:
+        await accounts.find("none")
+    sentence = "There is no project 'none'; list them with: contox-ingest project list"
+    assert str(error.value) == sentence
+
+
+async def test_rotate(accounts: Accounts) -> None:
+    """A rotation's secret is the current one; the old one is kept until its grace has passed."""
+    project, old = await accounts.create("one")
+    before_ms = int(time.time() * 1000)
+    rotation = await accounts.rotate(project.id, 60)
+    keys = await accounts.projects.keys(project.id)
+    assert keys is not None
+    opened = [accounts.sealer.open(s.sealed, project_id=project.id) for s in keys.secrets]
+    assert await accounts.secret(project.id) == rotation.secret != old
+    assert opened == [rotation.secret, old]
+    assert keys.secrets[1].expires_ms == rotation.old_expires_ms
+    assert 60_000 <= rotation.old_expires_ms - before_ms < 90_000
+
+
+async def test_rotation_is_announced(accounts: Accounts, queue: Redis) -> None:
+    """Gateways that listen are told of a rotation, and find the new keys in the cache."""
+    project, _ = await accounts.create("one")
+    async with queue.pubsub(ignore_subscribe_messages=True) as channel:
+        await channel.subscribe(CHANNEL)
+        await channel.get_message(timeout=5)  # the subscription stands
+        assert (await accounts.rotate(project.id, 60)).announced
+        message = await channel.get_message(timeout=5)
+    assert message is not None
+    assert message["data"] == project.id.encode()
+    keys = await accounts.projects.keys(project.id)
+    assert await KeyCache(queue, ttl_s=30).get(project.id) == (True, keys)
+
+
+async def test_rotation_without_queue(environ: dict[str, str]) -> None:
+    """A rotation counts although the queue is away; it says that nobody was told."""
+    environ["CONTOX_REDIS_URL"] = f"redis://127.0.0.1:{free_port()}"
+    async with open_accounts(environ) as accounts:
+        project, _ = await accounts.create("one")
+        rotation = await accounts.rotate(project.id, 0)
+        assert not rotation.announced
+        assert await accounts.secret(project.id) == rotation.secret
+
+
+async def test_kept(store: Store) -> None:
+    """What was made is there when the store is opened again."""
+    async with open_accounts(store.environ) as accounts:
+        assert [p.id for p in await accounts.projects.list()] == [store.project]
+        assert await accounts.secret(store.project) == store.secret
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("", "CONTOX_MASTER_KEY is not set; it seals the projects' secrets."),
+        (
+            base64.b64encode(b"short").decode(),
+            "CONTOX_MASTER_KEY must be 32 bytes in base64: openssl rand -base64 32.",
+        ),
+    ],
+    ids=["missing", "short"],
+)
+async def test_master_key(environ: dict[str, str], value: str, sentence: str) -> None:
+    """Without a usable master key no store of projects is opened."""
+    with pytest.raises(SettingError) as error:
+        async with open_accounts({**environ, "CONTOX_MASTER_KEY": value}):
+            pass
+    assert str(error.value) == sentence

@@ -1,0 +1,183 @@
+"""The project commands on a real store: what they print for people and for programs."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from redis.asyncio import Redis
+
+from cli.accounts import open_accounts
+from gateway.key_cache import CHANNEL
+from tests.cli.conftest import Command, Result, Store, free_port
+
+MEMBERS = ["projectId", "name", "status", "createdAt", "updatedAt"]
+
+
+@pytest.fixture
+def project(command: Command, store: Store) -> Command:
+    """`contox-ingest project` on the data directory of `store`, with its queue."""
+
+    async def run(*arguments: object, **environ: str) -> Result:
+        redis = {"CONTOX_REDIS_URL": store.environ["CONTOX_REDIS_URL"]}
+        options = ("--data-dir", store.data_dir)
+        return await command("project", *arguments, *options, **{**redis, **environ})
+
+    return run
+
+
+async def secret_of(store: Store, name: str) -> str:
+    """The current secret, as the store has it."""
+    async with open_accounts(store.environ) as accounts:
+        return await accounts.secret((await accounts.find(name)).id)
+
+
+async def test_create(project: Command, store: Store) -> None:
+    """A person reads the new project's id and secret, its name as it is."""
+    result = await project("create", "[red]two[/red]")
+    first, second, third = result.out.splitlines()
+    assert (result.status, result.err) == (0, "")
+    assert first == "Project [red]two[/red] is made."
+    assert second.split() == [
+        "id",
+        (await project("show", "[red]two[/red]", "--json")).json["projectId"],
+    ]
+    assert third.split() == ["secret", await secret_of(store, "[red]two[/red]")]
+
+
+async def test_create_as_json(project: Command, store: Store) -> None:
+    """A program reads projectId, hmacSecret and what else is known of the project."""
+    result = await project("create", "two", "--json")
+    assert (result.status, result.err) == (0, "")
+    assert list(result.json) == [*MEMBERS, "hmacSecret"]
+    assert (result.json["name"], result.json["status"]) == ("two", "active")
+    assert result.json["hmacSecret"] == await secret_of(store, "two")
+    assert result.json["createdAt"] == result.json["updatedAt"]
+    assert datetime.fromisoformat(result.json["createdAt"]).tzinfo is not None
+
+
+@pytest.mark.parametrize("name", ["demo", "two\nlines", ""])
+async def test_cannot_be_made(project: Command, name: str) -> None:
+    """A name that is taken or not usable is one sentence, and nothing is made."""
+    result = await project("create", name)
+    assert (result.status, result.out, result.err.count("\n")) == (1, "", 1)
+    assert result.err.startswith(("contox-ingest: There is a project 'demo'", "contox-ingest: A "))
+    assert len((await project("list", "--json")).json) == 1
+
+
+async def test_list(project: Command, store: Store) -> None:
+    """A person reads a table of the projects, oldest first, and no secret."""
+    two = (await project("create", "two", "--json")).json
+    result = await project("list")
+    head, *rows = [line.split() for line in result.out.splitlines()]
+    assert head == ["id", "name", "status", "created"]
+    assert [row[:3] for row in rows] == [
+        [store.project, "demo", "active"],
+        [two["projectId"], "two", "active"],
+    ]
+    assert "whsec_" not in result.out
+
+
+async def test_list_as_json(project: Command, store: Store) -> None:
+    """A program reads the same, again without secrets."""
+    (listed,) = (await project("list", "--json")).json
+    assert list(listed) == MEMBERS
+    assert (listed["projectId"], listed["name"]) == (store.project, "demo")
+
+
+async def test_empty_list(command: Command, environ: dict[str, str]) -> None:
+    """Where there is no project, the list says how to make one; a program reads []."""
+    result = await command("project", "list", **environ)
+    told = "There is no project; make one with: contox-ingest project create NAME\n"
+    assert result == (0, told, "")
+    assert (await command("project", "list", "--json", **environ)).json == []
+
+
+@pytest.mark.parametrize("by", ["name", "id"])
+async def test_show(project: Command, store: Store, by: str) -> None:
+    """A project is shown by its name or id, with its secret."""
+    argument = "demo" if by == "name" else store.project
+    content = (await project("show", argument, "--json")).json
+    assert list(content) == [*MEMBERS, "hmacSecret"]
+    assert (content["projectId"], content["hmacSecret"]) == (store.project, store.secret)
+    shown = (await project("show", argument)).out.splitlines()
+    assert [line.split() for line in shown] == [[name, value] for name, value in content.items()]
+
+
+@pytest.mark.parametrize("name", ["show", "rotate-secret"])
+async def test_unknown_project(project: Command, name: str) -> None:
+    """A project that does not exist is one sentence."""
+    result = await project(name, "[none]")
+    told = (
+        "contox-ingest: There is no project '[none]'; list them with: contox-ingest project list\n"
+    )
+    assert result == (1, "", told)
+
+
+async def test_rotate(project: Command, store: Store, queue: Redis) -> None:
+    """A person reads the new secret and until when the old one verifies; gateways are told."""
+    async with queue.pubsub(ignore_subscribe_messages=True) as channel:
+        await channel.subscribe(CHANNEL)
+        await channel.get_message(timeout=5)
+        result = await project("rotate-secret", "demo")
+        message = await channel.get_message(timeout=5)
+    first, second = result.out.splitlines()
+    assert (result.status, result.err) == (0, "")
+    assert first == f"New secret: {await secret_of(store, 'demo')}"
+    assert second.startswith("The old one verifies until 20")
+    assert message is not None
+    assert message["data"] == store.project.encode()
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "grace_s"),
+    [
+        ((), {}, 86_400),
+        ((), {"CONTOX_SECRET_GRACE_S": "60"}, 60),
+        (("--grace-seconds", 0), {"CONTOX_SECRET_GRACE_S": "60"}, 0),
+        (("--grace-seconds", 3600), {}, 3600),
+    ],
+    ids=["default", "setting", "none", "option"],
+)
+async def test_grace(
+    project: Command,
+    store: Store,
+    options: tuple[object, ...],
+    variables: dict[str, str],
+    grace_s: int,
+) -> None:
+    """The grace is the option's, else the setting's; a program reads when it ends."""
+    result = await project("rotate-secret", "demo", "--json", *options, **variables)
+    assert (result.status, list(result.json)) == (
+        0,
+        ["projectId", "hmacSecret", "previousExpiresAt"],
+    )
+    assert result.json["projectId"] == store.project
+    assert result.json["hmacSecret"] == await secret_of(store, "demo") != store.secret
+    shown = (await project("show", "demo", "--json")).json
+    rotated, expires = shown["updatedAt"], result.json["previousExpiresAt"]
+    grace = datetime.fromisoformat(expires) - datetime.fromisoformat(rotated)
+    assert grace == timedelta(seconds=grace_s)
+
+
+async def test_rotate_without_queue(project: Command, store: Store) -> None:
+    """With the queue away the secret is new all the same, and a sentence says when it counts."""
+    away = f"redis://127.0.0.1:{free_port()}"
+    result = await project("rotate-secret", "demo", "--json", CONTOX_REDIS_URL=away)
+    told = "The queue is away; gateways learn of the new secret within 30 s.\n"
+    assert (result.status, result.err) == (0, told)
+    assert result.json["hmacSecret"] == await secret_of(store, "demo")
+
+
+async def test_no_store(command: Command) -> None:
+    """Where no store was made and none is named, every command says what to do."""
+    for arguments in (["create", "a"], ["list"], ["show", "a"], ["rotate-secret", "a"]):
+        result = await command("project", *arguments)
+        assert (result.status, result.out) == (1, "")
+        assert "make one with `contox-ingest up`" in result.err
+
+
+async def test_no_master_key(command: Command, environ: dict[str, str]) -> None:
+    """A store that is named by its URL needs the master key beside it."""
+    environ.pop("CONTOX_MASTER_KEY")
+    result = await command("project", "create", "a", **environ)
+    told = "contox-ingest: CONTOX_MASTER_KEY is not set; it seals the projects' secrets.\n"
+    assert result == (1, "", told)
