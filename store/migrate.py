@@ -5,6 +5,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -35,18 +37,34 @@ async def migrate_at_start(engine: AsyncEngine) -> None:
 
 
 async def migrate(engine: AsyncEngine) -> None:
-    """Apply the migrations that the database lacks, under a lock, in one transaction."""
+    """Apply the migrations that the database lacks, under a lock, in one transaction.
+
+    A database that is current is only read.
+    """
     lock = {
         "sqlite": "BEGIN IMMEDIATE",
         "postgresql": f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})",
     }
+    async with engine.connect() as connection:
+        if await connection.run_sync(_is_current):
+            return
     async with engine.begin() as connection:
         await connection.exec_driver_sql(lock[engine.dialect.name])
         await connection.run_sync(_upgrade)
 
 
 def _upgrade(connection: Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _is_current(connection: Connection) -> bool:
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    return MigrationContext.configure(connection).get_current_revision() == head
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config

@@ -11,7 +11,7 @@ from redis.exceptions import AuthenticationError
 from cli.datadir import DataDir
 from cli.embedded import embedded_queue, free_port
 from cli.errors import CliError
-from cli.supervisor import Part, Supervisor
+from cli.supervisor import Supervisor
 from runtime.queue import open_queue
 
 

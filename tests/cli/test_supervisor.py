@@ -1,13 +1,13 @@
 """Real child processes: small scripts that write down what happens to them."""
 
-import asyncio
+import itertools
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import psutil
@@ -142,12 +142,10 @@ async def test_restarted(diary: Diary, supervisor: Supervisor, number: int) -> N
 
 async def test_restarted_with_backoff(diary: Diary, supervisor: Supervisor) -> None:
     """A part that keeps dying is started again and again, each time after a longer wait."""
-    await supervisor.start(
-        diary.part("a", "say(str(time.monotonic()))".join(["import time; ", ""]))
-    )
+    await supervisor.start(diary.part("a", "import time; say(str(time.monotonic()))"))
     await until_async(lambda: len(diary.lines()) >= 8)
-    times = [float(line[1]) for line in diary.lines() if line[1] != "starts"]
-    first_s, second_s, third_s = (b - a for a, b in zip(times[:3], times[1:4], strict=True))
+    times = [float(line[1]) for line in diary.lines() if line[1] != "starts"][:4]
+    first_s, second_s, third_s = (b - a for a, b in itertools.pairwise(times))
     assert first_s >= 0.05
     assert second_s >= 0.1
     assert third_s >= 0.2
