@@ -39,8 +39,9 @@ check: setup    ## ruff, mypy --strict, and the rules on structure in tests/test
 lock:           ## renew requirements/*.lock from pyproject.toml (needs setup)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --no-emit-package contox-ingest --upgrade pyproject.toml -o requirements/run.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --no-emit-package contox-ingest --constraint requirements/run.lock --extra dev pyproject.toml -o requirements/dev.lock
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --constraint requirements/dev.lock - -o requirements/build.lock
 
-image-check:    ## lint the Dockerfile, build the image without a daemon, and run it (root, Debian)
+image-check: setup  ## lint the Dockerfile, build the image without a daemon, and run it (root, Debian)
 	./deploy/image-check
 
 clean:          ## remove what setup and the tools have made

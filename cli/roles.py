@@ -2,11 +2,12 @@
 
 import os
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Annotated, Any, Literal
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
 
+import typer
 import uvloop
 
 import gateway.main
@@ -17,6 +18,12 @@ from core.settings import PREFIX, Settings, masked, read, table, unknown
 from runtime.log import configure, get_log
 
 READ_ELSEWHERE = frozenset(PREFIX + name for name in ("URL", "PROJECT", "SECRET"))
+READY_TIMEOUT_S = 3
+READY_BYTES_MAX = 2_000
+RoleName = Annotated[
+    Literal["gateway", "worker"] | None,
+    typer.Argument(help="Which to ask, where both share a host; else whichever answers."),
+]
 Role = Callable[[Settings], Coroutine[Any, Any, None]]
 
 
@@ -43,20 +50,24 @@ def _run(name: str, role: Role) -> None:
         raise CliError(f"The {name} cannot start: {error}") from None
 
 
-def ready() -> None:
+def ready(role: RoleName = None) -> None:
     """Exit with 0 if the gateway or worker on this host's ports is ready; for health checks."""
     settings = read(os.environ)
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
-    for port in (settings.port, settings.worker_port):
+    ports = {"gateway": settings.port, "worker": settings.worker_port}
+    asked = [ports[role]] if role else list(ports.values())
+    opener = build_opener(ProxyHandler({}))  # a proxy would answer for somebody else
+    for port in asked:
         try:
-            with urllib.request.urlopen(f"http://{host}:{port}/readyz", timeout=3) as answer:
-                sys.stdout.write(answer.read().decode() + "\n")
+            with opener.open(f"http://{host}:{port}/readyz", timeout=READY_TIMEOUT_S) as answer:
+                sys.stdout.write(answer.read(READY_BYTES_MAX).decode() + "\n")
                 return
-        except urllib.error.HTTPError as error:
-            raise CliError(error.read().decode()) from None
+        except HTTPError as error:
+            text = error.read(READY_BYTES_MAX).decode(errors="replace")
+            raise CliError(f"Not ready: {text}") from None
         except OSError:
             continue
-    raise CliError(f"Nothing listens on {host} port {settings.port} or {settings.worker_port}.")
+    raise CliError(f"Nothing listens on {host} port {' or '.join(map(str, asked))}.")
 
 
 def settings(json: bool = False) -> None:

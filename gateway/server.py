@@ -25,7 +25,8 @@ OPTIONS: dict[str, Any] = {
     "keepalive_timeout": 75,
     "lingering_time": 1,  # to let a client read why it was cut off, before the connection closes
 }
-FINISH_S = 10  # for requests in flight after the listener has closed
+FINISH_S = 5  # for requests in flight after the listener has closed
+SHUTDOWN_S = 1  # for aiohttp to end what is left; together under the 10 s that Docker gives
 
 
 class Protocol(RequestHandler):
@@ -60,7 +61,7 @@ async def listening(
     app: web.Application, endpoint: Endpoint, host: str, port: int
 ) -> AsyncIterator[int]:
     """Accept connections; gives the port. Leaving closes it and finishes what is in flight."""
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     server = runner.server
     assert server is not None

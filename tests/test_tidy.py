@@ -20,7 +20,8 @@ ARROWS = {
     "store": {"core"},
     "gateway": {"core", "runtime", "store"},
     "worker": {"core", "runtime", "store"},
-    "cli": {"core", "runtime", "store", "gateway", "worker"},
+    "loadtest": {"core"},
+    "cli": {"core", "runtime", "store", "gateway", "worker", "loadtest"},
 }
 CORE_MAY_IMPORT = {"msgspec", "backports", "compression"}
 IMPURE = {

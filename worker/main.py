@@ -22,6 +22,7 @@ from worker.drain import Drain
 
 log = get_log()
 FINISH_S = 20  # for the batch in hand, after SIGTERM
+SHUTDOWN_S = 1  # for the status pages
 
 
 async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _port: None) -> None:
@@ -52,7 +53,7 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
         app = web.Application()
         app.router.add_routes(status_routes(meter, missing))
         app.on_response_prepare.append(add_fixed_headers)
-        runner = web.AppRunner(app, access_log=None)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, settings.host, settings.worker_port).start()

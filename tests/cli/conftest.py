@@ -75,6 +75,14 @@ async def until_async(condition: Callable[[], Value], timeout_s: float = WAIT_S)
     return value
 
 
+def ended(process: psutil.Process) -> bool:
+    """Whether a process has ended, be it that nobody has asked for its status yet."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def environ_without_settings() -> dict[str, str]:
     """The environment of the tests, without settings of whoever runs them."""
     keep = ("CONTOX_TEST_",)
@@ -200,9 +208,23 @@ class Stack(Child):
         for child in psutil.Process(self.process.pid).children():
             line = " ".join(child.cmdline())
             for role in ("contox-ingest gateway", "contox-ingest worker", "valkey-server"):
-                if role in line and child.status() != psutil.STATUS_ZOMBIE:
+                if role in line and not ended(child):
                     found[role.rpartition(" ")[2]] = child
         return found
+
+
+def paste(line: str, directory: Path) -> Result:
+    """What bash answers to a line."""
+    done = subprocess.run(
+        ["bash", "-c", line],
+        cwd=directory,
+        env=environ_without_settings(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
 
 
 class Store(NamedTuple):

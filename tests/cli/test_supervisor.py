@@ -16,7 +16,7 @@ import pytest
 from cli import supervisor as module
 from cli.errors import CliError
 from cli.supervisor import Part, Supervisor, script
-from tests.cli.conftest import until, until_async
+from tests.cli.conftest import ended, until, until_async
 
 WAIT = "signal.pause()"
 IGNORE_SIGTERM = f"signal.signal(signal.SIGTERM, signal.SIG_IGN); say('deaf'); {WAIT}"
@@ -164,8 +164,8 @@ async def test_stop(diary: Diary) -> None:
 
 async def test_stop_twice(diary: Diary) -> None:
     """Stopping what has stopped, or never started, does nothing."""
+    await Supervisor().stop()
     supervisor = Supervisor()
-    await supervisor.stop()
     await supervisor.start(diary.part("a"))
     await supervisor.stop()
     await supervisor.stop()
@@ -217,7 +217,7 @@ def test_dies_with_its_parent() -> None:
         child = psutil.Process(int(parent.stdout.readline()))
         assert child.is_running()
         parent.kill()
-    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+    until(lambda: ended(child))
 
 
 def test_script() -> None:

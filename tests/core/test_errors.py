@@ -13,6 +13,7 @@ from core.errors import (
 )
 
 STATUS = {
+    "bad_request": 400,
     "invalid_json": 400,
     "invalid_event": 400,
     "empty_batch": 400,

@@ -1,0 +1,352 @@
+"""Sends a process's share of the requests, over raw connections that carry one request at a time.
+
+Open loop: a pump puts what has fallen due on idle connections, and what finds none waits; latency
+counts from the due time. Closed loop: an answer starts the next request.
+"""
+
+import asyncio
+import contextlib
+import re
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol, cast
+
+import msgspec
+
+from loadtest.measure import Tally, count_one
+from loadtest.plan import Plan
+from loadtest.requests import Request
+
+PUMP_S = 0.001
+DROP_S = 0.1
+RECONNECT_S = 0.05
+RETRY_S = 0.1
+RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+WAITING_MAX = 200_000  # due requests that found no connection; more are skipped, and counted
+FINISH_S = 15.0  # for answers, after the last request fell due
+CLOSES = re.compile(rb"\r\nconnection: *close", re.IGNORECASE).search
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE).search
+
+
+class _Refusal(msgspec.Struct):
+    code: str = ""
+
+
+class _Listed(msgspec.Struct):
+    index: int
+
+
+class _Batch(msgspec.Struct):
+    rejected: list[_Listed] = []
+
+
+class Source(Protocol):
+    """Where requests come from."""
+
+    def next(self) -> Request:
+        """The next request."""
+
+
+class Job:
+    """A request from falling due to its final answer."""
+
+    __slots__ = ("attempts", "due_s", "request")
+
+    def __init__(self, due_s: float, request: Request) -> None:
+        self.due_s = due_s
+        self.request = request
+        self.attempts = 0
+
+
+class Reply(NamedTuple):
+    """The first response in some bytes."""
+
+    status: int
+    body: bytes
+    used: int  # bytes of it
+    closes: bool  # the server ends the connection after it
+
+
+def split_reply(data: bytes) -> Reply | None:
+    """The first response in `data`; None while it is incomplete."""
+    end = data.find(b"\r\n\r\n")
+    if end < 0:
+        return None
+    found = LENGTH(data, 0, end)
+    start = end + 4
+    stop = start + (int(found[1]) if found else 0)
+    if len(data) < stop:
+        return None
+    closes = data.find(b"close", 0, end) > 0 and CLOSES(data, 0, end) is not None
+    return Reply(int(data[9:12]), data[start:stop], stop, closes)
+
+
+class Connection(asyncio.Protocol):
+    """One connection, and the job whose answer it waits for."""
+
+    def __init__(self, sender: "Sender") -> None:
+        self._sender = sender
+        self._transport: asyncio.Transport | None = None
+        self._data = b""
+        self.job: Job | None = None
+        self.sent_s = 0.0
+        self.retired = False  # the server has said that it will close it
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        self._sender.on_idle(self)
+
+    def send(self, job: Job) -> None:
+        """Write a job's request."""
+        assert self._transport is not None
+        self.job = job
+        self.sent_s = time.perf_counter()
+        self._transport.write(job.request.raw)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        if self._data:
+            data = self._data + data
+        reply = split_reply(data)
+        if reply is None:
+            self._data = data
+            return
+        self._data = data[reply.used :]
+        job, self.job = self.job, None
+        if job is not None:
+            self._sender.on_reply(self, job, reply)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        job, self.job = self.job, None
+        self._sender.on_lost(self, job)
+
+    def retire(self) -> None:
+        """Close a connection that the server will close too; that is no error."""
+        self.retired = True
+        self.abort()
+
+    def abort(self) -> None:
+        """End the connection now."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class Sender:
+    """One process's part of a run."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        requests: Source,
+        tally: Tally,
+        host: str,
+        port: int,
+        connections: int,
+        schedule: Iterator[float] | None,
+    ) -> None:
+        self._plan = plan
+        self._requests = requests
+        self._tally = tally
+        self._address = host, port
+        self._connections_max = connections
+        self._schedule = schedule
+        self._idle: list[Connection] = []
+        self._all: set[Connection] = set()
+        self._waiting: deque[Job] = deque()
+        self._unfinished = 0
+        self._started = self._sent_all = self._ending = False
+        self._answered_all = asyncio.Event()
+        self._stop_s = 0.0
+        self._connecting: set[asyncio.Future[None]] = set()
+
+    async def run(self, start_s: float) -> None:
+        """Send until the plan's duration is over and what was sent is answered.
+
+        start_s: when the first request may fall due, by time.perf_counter().
+        """
+        self._stop_s = start_s + self._plan.duration_s
+        await asyncio.gather(*(self._connect() for _ in range(self._connections_max)))
+        await asyncio.sleep(max(0.0, start_s - time.perf_counter()))
+        if self._schedule is None:
+            self._started = True
+            idle, self._idle = self._idle, []
+            for connection in idle:
+                self._next_closed(connection)
+            await self._closed_loop_ends()
+        else:
+            await self._pump(self._schedule, start_s)
+        self._sent_all = True
+        if self._unfinished:
+            with contextlib.suppress(TimeoutError):  # what is still unanswered then is counted
+                await asyncio.wait_for(self._answered_all.wait(), FINISH_S)
+        self._ending = True
+        self._tally.counts.unanswered = self._unfinished
+        for connection in list(self._all):
+            connection.abort()
+
+    async def _closed_loop_ends(self) -> None:
+        while time.perf_counter() < self._stop_s:
+            self._drop_stalled()
+            await asyncio.sleep(DROP_S)
+
+    def halt(self) -> None:
+        """End the load now; what is under way is still waited for."""
+        self._stop_s = 0.0
+
+    async def _pump(self, schedule: Iterator[float], start_s: float) -> None:
+        """Put on the wire what has fallen due, every millisecond."""
+        counts = self._tally.counts
+        upcoming, look_s = next(schedule, None), 0.0
+        while upcoming is not None and self._stop_s:
+            now_s = time.perf_counter() - start_s
+            while upcoming is not None and upcoming <= now_s:
+                counts.offered += 1
+                self._start(start_s + upcoming)
+                upcoming = next(schedule, None)
+            if now_s >= look_s:
+                self._drop_stalled()
+                look_s = now_s + DROP_S
+            await asyncio.sleep(PUMP_S)
+
+    def _start(self, due_s: float) -> None:
+        if len(self._waiting) >= WAITING_MAX:
+            self._tally.counts.skipped += 1
+            return
+        job = Job(due_s, self._requests.next())
+        self._unfinished += 1
+        self._put(job)
+
+    def _put(self, job: Job) -> None:
+        if self._idle:
+            self._write(self._idle.pop(), job)
+        else:
+            self._waiting.append(job)
+
+    def _write(self, connection: Connection, job: Job) -> None:
+        counts = self._tally.counts
+        counts.sent_bytes += len(job.request.raw)
+        if job.attempts:
+            counts.retried += 1
+        else:
+            counts.sent += 1
+        job.attempts += 1
+        connection.send(job)
+
+    def _next_closed(self, connection: Connection) -> None:
+        """The closed loop: the next request falls due when the last is answered."""
+        now_s = time.perf_counter()
+        if now_s < self._stop_s:
+            self._tally.counts.offered += 1
+            self._unfinished += 1
+            self._write(connection, Job(now_s, self._requests.next()))
+
+    def on_idle(self, connection: Connection) -> None:
+        """A connection can take the next job."""
+        self._all.add(connection)
+        if self._waiting:
+            self._write(connection, self._waiting.popleft())
+        elif self._schedule is None and self._started:
+            self._next_closed(connection)
+        else:
+            self._idle.append(connection)
+
+    def on_reply(self, connection: Connection, job: Job, reply: Reply) -> None:
+        """A job has an answer: final, or one that time cures."""
+        status, body = reply.status, reply.body
+        if job.request.expect:
+            self._check_refusal(job, status, body)
+        elif status == 202:
+            self._accept(job, body)
+        elif status in RETRIED and job.attempts < self._plan.attempts_max:
+            self._again(job)
+        else:
+            self._refuse(status, body)
+        if reply.closes:
+            connection.retire()
+        else:
+            self.on_idle(connection)
+
+    def on_lost(self, connection: Connection, job: Job | None) -> None:
+        """A connection has ended; what waited on it has an unknown outcome."""
+        self._all.discard(connection)
+        if connection in self._idle:
+            self._idle.remove(connection)
+        if self._ending:
+            return
+        self._tally.counts.connection_errors += not connection.retired
+        if job is not None:
+            if job.attempts < self._plan.attempts_max:
+                self._again(job)
+            else:
+                self._finish()
+                self._tally.counts.unknown += 1
+        asyncio.get_running_loop().call_later(RECONNECT_S, self._reconnect)
+
+    def _accept(self, job: Job, body: bytes) -> None:
+        tally, request = self._tally, job.request
+        tally.latencies_us.append(int((time.perf_counter() - job.due_s) * 1e6))
+        tally.counts.accepted += 1
+        tally.counts.events += request.count
+        self._finish()
+        if tally.acknowledged is None:
+            return
+        if request.count == 1 or b'"rejected":[]' in body:
+            tally.acknowledged.add_range(request.first, request.count)
+            return
+        listed = {refusal.index for refusal in msgspec.json.decode(body, type=_Batch).rejected}
+        tally.counts.events -= len(listed)
+        for index in set(range(request.count)) - listed:
+            tally.acknowledged.add_range(request.first + index, 1)
+
+    def _refuse(self, status: int, body: bytes) -> None:
+        count_one(self._tally.counts.refused, _answer(status, body))
+        self._finish()
+
+    def _check_refusal(self, job: Job, status: int, body: bytes) -> None:
+        """A hostile request must get the contract's answer; overload is one, too."""
+        answer, counts = _answer(status, body), self._tally.counts
+        count_one(counts.refused, answer)
+        if answer != job.request.expect and status not in RETRIED:
+            count_one(counts.wrong, f"{job.request.name}: {answer}")
+        self._finish()
+
+    def _again(self, job: Job) -> None:
+        """Try a job again after a moment; its latency goes on counting from when it fell due."""
+        asyncio.get_running_loop().call_later(RETRY_S, self._put, job)
+
+    def _finish(self) -> None:
+        self._unfinished -= 1
+        if self._sent_all and not self._unfinished:
+            self._answered_all.set()
+
+    def _drop_stalled(self) -> None:
+        """End the connections whose answer is overdue; their jobs count as lost."""
+        before_s = time.perf_counter() - self._plan.request_timeout_s
+        for connection in [c for c in self._all if c.job and c.sent_s < before_s]:
+            connection.abort()
+
+    def _reconnect(self) -> None:
+        if not self._ending:
+            task = asyncio.ensure_future(self._connect())
+            self._connecting.add(task)
+            task.add_done_callback(self._connecting.discard)
+
+    async def _connect(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.create_connection(lambda: Connection(self), *self._address)
+        except OSError:
+            self._tally.counts.connection_errors += 1
+            loop.call_later(RECONNECT_S, self._reconnect)
+
+
+def _answer(status: int, body: bytes) -> str:
+    """ "status code" of an answer that is not 202."""
+    try:
+        return f"{status} {msgspec.json.decode(body, type=_Refusal).code}"
+    except msgspec.DecodeError:
+        return f"{status} no-json"

@@ -1,0 +1,135 @@
+"""What a process counts while it sends, and how counts of many processes and seconds add up.
+
+Latencies go into an HDR histogram (http://hdrhistogram.org): microseconds, three digits, up to two
+minutes. The hot path only appends to a list; a snapshot empties it into the histogram by value.
+"""
+
+from collections import Counter
+
+import msgspec
+from hdrh.histogram import HdrHistogram
+
+LATENCY_US_MAX = 120_000_000
+DIGITS = 3
+PERCENTILES = (50.0, 90.0, 99.0, 99.9, 100.0)
+
+
+class Counts(msgspec.Struct):
+    """Counted since the start. A request is counted once, however often it is tried."""
+
+    offered: int = 0  # fell due
+    sent: int = 0  # were written at least once
+    accepted: int = 0  # answered 202
+    events: int = 0  # in them
+    sent_bytes: int = 0
+    retried: int = 0  # attempts after the first
+    connection_errors: int = 0  # connections that ended while a request waited, or did not open
+    unknown: int = 0  # were lost with their connection, at the last attempt
+    unanswered: int = 0  # had no final answer when the run ended
+    skipped: int = 0  # fell due, but too much was waiting already
+    refused: dict[str, int] = {}  # "status code" of final answers that are not 202
+    wrong: dict[str, int] = {}  # hostile requests answered otherwise than the contract says
+
+    def add(self, other: "Counts") -> None:
+        """Add another process's counts."""
+        for name in self.__struct_fields__:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if isinstance(mine, dict):
+                for key, count in theirs.items():
+                    mine[key] = mine.get(key, 0) + count
+            else:
+                setattr(self, name, mine + theirs)
+
+
+def count_one(counts: dict[str, int], key: str) -> None:
+    """Count a key once more."""
+    counts[key] = counts.get(key, 0) + 1
+
+
+class Snapshot(msgspec.Struct):
+    """What one process sends to its parent every interval."""
+
+    process: int
+    counts: Counts  # since the start
+    latencies: bytes  # of this interval: the encoded histogram
+    cpu_s: float  # of the process, since the start
+    elapsed_s: float
+    last: bool = False
+    made: int = 0  # with the last: how many events were made
+    acknowledged: bytes = b""  # with the last: a bit for each event that got a 202
+
+
+class Tally:
+    """One process's counts and latencies."""
+
+    def __init__(self, *, remember: bool) -> None:
+        self.counts = Counts()
+        self.latencies_us: list[int] = []
+        self.acknowledged = Bits() if remember else None
+
+    def take_latencies(self) -> bytes:
+        """The latencies since the last call, as an encoded histogram."""
+        histogram = new_histogram()
+        for latency_us, count in Counter(self.latencies_us).items():
+            histogram.record_value(max(1, min(latency_us, LATENCY_US_MAX)), count)
+        self.latencies_us.clear()
+        encoded: bytes = histogram.encode()
+        return encoded
+
+
+class Bits:
+    """A set of small numbers, one bit each: a million of them take 125 kB."""
+
+    def __init__(self, content: bytes = b"") -> None:
+        self.content = bytearray(content)
+
+    def add_range(self, first: int, count: int) -> None:
+        """Add `count` numbers from `first` on."""
+        missing = (first + count) // 8 + 1 - len(self.content)
+        if missing > 0:
+            self.content.extend(bytes(max(missing, len(self.content) // 8)))
+        for number in range(first, first + count):
+            self.content[number >> 3] |= 1 << (number & 7)
+
+    def __contains__(self, number: int) -> bool:
+        return number >> 3 < len(self.content) and bool(
+            self.content[number >> 3] & 1 << (number & 7)
+        )
+
+    def __len__(self) -> int:
+        return int.from_bytes(self.content, "little").bit_count()
+
+    def minus(self, other: "Bits", most: int) -> tuple[int, list[int]]:
+        """(how many numbers are here and not there, the first `most` of them)."""
+        mine = int.from_bytes(self.content, "little")
+        rest = mine & ~int.from_bytes(other.content, "little")
+        count, found = rest.bit_count(), list[int]()
+        while rest and len(found) < most:
+            lowest = rest & -rest
+            found.append(lowest.bit_length() - 1)
+            rest ^= lowest
+        return count, found
+
+    def union(self, other: "Bits") -> "Bits":
+        """The numbers that are in either."""
+        both = int.from_bytes(self.content, "little") | int.from_bytes(other.content, "little")
+        return Bits(both.to_bytes(max(len(self.content), len(other.content)), "little"))
+
+    def to_bytes(self) -> bytes:
+        """The content that another Bits can be made from."""
+        return bytes(self.content)
+
+
+def new_histogram() -> HdrHistogram:
+    """An empty histogram of latencies in microseconds."""
+    return HdrHistogram(1, LATENCY_US_MAX, DIGITS)
+
+
+def percentiles_ms(histogram: HdrHistogram) -> dict[str, float]:
+    """Latency in milliseconds by percentile: p50, p90, p99, p99.9, max."""
+    names = {50.0: "p50", 90.0: "p90", 99.0: "p99", 99.9: "p99.9", 100.0: "max"}
+    if not histogram.get_total_count():
+        return dict.fromkeys(names.values(), 0.0)
+    return {
+        name: histogram.get_value_at_percentile(percent) / 1_000 for percent, name in names.items()
+    }

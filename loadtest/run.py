@@ -1,0 +1,141 @@
+"""Runs a plan: starts the sending processes, and adds up what they tell."""
+
+import multiprocessing
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection as Pipe
+from multiprocessing.connection import wait
+from typing import Any
+
+import msgspec
+from hdrh.histogram import HdrHistogram
+
+from loadtest import process
+from loadtest.measure import Bits, Counts, Snapshot, new_histogram, percentiles_ms
+from loadtest.plan import Plan
+
+WARM_UP_S = 1.5  # for the processes to start and connect
+SATURATED = 0.9  # share of a core from which the sender may be what limits
+
+
+class Second(msgspec.Struct):
+    """One second of a run: what was answered in it."""
+
+    at_s: int
+    requests: int
+    events: int
+    errors: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+class Outcome:
+    """What a run has come to, so far or in the end."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.started_s = 0.0  # Unix time
+        self.elapsed_s = 0.0
+        self.partial = False
+        self.histogram = new_histogram()
+        self.made: dict[int, int] = {}  # by process: events made
+        self.acknowledged: dict[int, Bits] = {}  # by process: events that got a 202
+        self.cpu_share: dict[int, float] = {}  # by process: of one core
+        self._latest: dict[int, Counts] = {}
+        self._per_second: dict[int, tuple[HdrHistogram, list[int]]] = {}
+
+    @property
+    def counts(self) -> Counts:
+        """The counts of all processes."""
+        total = Counts(refused={}, wrong={})
+        for counts in self._latest.values():
+            total.add(counts)
+        return total
+
+    @property
+    def saturated(self) -> bool:
+        """Whether a sender used about a whole core: then it, not the target, may be the limit."""
+        return any(share > SATURATED for share in self.cpu_share.values())
+
+    def seconds(self) -> list[Second]:
+        """The run, second by second."""
+        return [
+            Second(
+                at_s,
+                *numbers,
+                *(percentiles_ms(histogram)[name] for name in ("p50", "p99", "max")),
+            )
+            for at_s, (histogram, numbers) in sorted(self._per_second.items())
+        ]
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Take in what a process has told."""
+        before = self._latest.get(snapshot.process, Counts(refused={}, wrong={}))
+        now = self._latest[snapshot.process] = snapshot.counts
+        self.elapsed_s = max(self.elapsed_s, snapshot.elapsed_s)
+        at_s = max(0, int(snapshot.elapsed_s - process.INTERVAL_S / 2))
+        histogram, numbers = self._per_second.setdefault(at_s, (new_histogram(), [0, 0, 0]))
+        histogram.decode_and_add(snapshot.latencies)
+        self.histogram.decode_and_add(snapshot.latencies)
+        numbers[0] += now.accepted - before.accepted
+        numbers[1] += now.events - before.events
+        numbers[2] += _errors(now) - _errors(before)
+        self.cpu_share[snapshot.process] = snapshot.cpu_s / max(0.001, snapshot.elapsed_s)
+        if snapshot.last:
+            self.made[snapshot.process] = snapshot.made
+            self.acknowledged[snapshot.process] = Bits(snapshot.acknowledged)
+
+
+def _errors(counts: Counts) -> int:
+    return sum(counts.refused.values()) + counts.unknown + counts.connection_errors
+
+
+def run(plan: Plan, on_progress: Callable[[Outcome], None]) -> Outcome:
+    """Carry out a plan. Ctrl-C ends it early, with an outcome that says it is partial.
+
+    on_progress: called about twice a second.
+    """
+    context = multiprocessing.get_context("spawn")
+    halt = context.Event()
+    encoded = msgspec.json.encode(plan)
+    start_s = time.perf_counter() + WARM_UP_S
+    outcome = Outcome(plan)
+    outcome.started_s = time.time() + WARM_UP_S
+    children: list[Any] = []
+    pipes: list[Pipe] = []
+    for number in range(plan.processes):
+        ours, theirs = context.Pipe(duplex=False)
+        child = context.Process(
+            target=process.main, args=(encoded, number, start_s, theirs, halt), daemon=True
+        )
+        child.start()
+        theirs.close()
+        children.append(child)
+        pipes.append(ours)
+    while pipes:
+        try:
+            _collect(pipes, outcome)
+            on_progress(outcome)
+        except KeyboardInterrupt:
+            outcome.partial = True
+            halt.set()
+    for child in children:
+        child.join()
+    return outcome
+
+
+def _collect(pipes: list[Pipe], outcome: Outcome) -> None:
+    """Take in what the processes have to tell; forgets those that have ended."""
+    for ready in wait(pipes, timeout=process.INTERVAL_S):
+        pipe = ready
+        assert isinstance(pipe, Pipe)
+        try:
+            snapshot = msgspec.msgpack.decode(pipe.recv_bytes(), type=Snapshot)
+        except EOFError:
+            outcome.partial = True  # a process that ended without its last word
+            pipes.remove(pipe)
+            continue
+        outcome.add(snapshot)
+        if snapshot.last:
+            pipes.remove(pipe)

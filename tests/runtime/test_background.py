@@ -1,0 +1,110 @@
+"""Tasks that wait, end and fail on a real loop."""
+
+import asyncio
+
+import pytest
+
+from runtime.background import Background
+
+
+class Broken(Exception):
+    """What a task fails with."""
+
+
+async def fail(message: str = "") -> None:
+    """A task that fails at once."""
+    raise Broken(message)
+
+
+@pytest.fixture
+def stop() -> asyncio.Event:
+    """The process's stop event."""
+    return asyncio.Event()
+
+
+@pytest.fixture
+def background(stop: asyncio.Event) -> Background:
+    """Without tasks yet."""
+    return Background(stop)
+
+
+async def test_runs_until_close(stop: asyncio.Event, background: Background) -> None:
+    """A task runs beside its starter, and `close` cancels it and waits for its end."""
+    steps: list[str] = []
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            steps.append("cleaned up")
+
+    background.start(work())
+    await begun.wait()
+    await background.close()
+    assert steps == ["cleaned up"]
+    assert not stop.is_set()
+
+
+async def test_failure(stop: asyncio.Event, background: Background) -> None:
+    """A task that fails sets the stop event, and `close` raises what it failed with."""
+    background.start(asyncio.Event().wait())
+    background.start(fail("at once"))
+    async with asyncio.timeout(10):
+        await stop.wait()
+    assert isinstance(background.failure, Broken)
+    with pytest.raises(Broken, match="at once"):
+        await background.close()
+
+
+async def test_first_failure_counts(stop: asyncio.Event, background: Background) -> None:
+    """When several fail, the first failure is the one that is raised."""
+    second = asyncio.Event()
+
+    async def fail_when_stopped() -> None:
+        await stop.wait()
+        second.set()
+        await fail("second")
+
+    background.start(fail_when_stopped())
+    background.start(fail("first"))
+    await second.wait()
+    with pytest.raises(Broken, match="first"):
+        await background.close()
+
+
+async def test_failure_while_closing(stop: asyncio.Event, background: Background) -> None:
+    """A task that fails when it is cancelled is not lost in silence."""
+    begun = asyncio.Event()
+
+    async def break_down() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await fail("cleaning up")
+
+    background.start(break_down())
+    await begun.wait()
+    with pytest.raises(Broken, match="cleaning up"):
+        await background.close()
+
+
+async def test_end_is_no_failure(stop: asyncio.Event, background: Background) -> None:
+    """A task that ends by itself stops nothing."""
+    ended = asyncio.Event()
+
+    async def end() -> None:
+        ended.set()
+
+    background.start(end())
+    await ended.wait()
+    await background.close()
+    assert not stop.is_set()
+
+
+async def test_nothing_started(background: Background) -> None:
+    """Closing without tasks is nothing to do."""
+    await background.close()
