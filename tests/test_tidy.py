@@ -52,7 +52,7 @@ def modules(package: str) -> list[Path]:
 
 def sources() -> list[Path]:
     """Every Python file of the project, tests too."""
-    return [p for package in (*ARROWS, "tests") for p in sorted((ROOT / package).rglob("*.py"))]
+    return [p for package in (*ARROWS, "bench", "tests") for p in sorted((ROOT / package).rglob("*.py"))]
 
 
 def imported(path: Path) -> Iterator[str]:

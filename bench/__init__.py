@@ -1,0 +1,1 @@
+"""Measurements of this project, run by hand; not part of the product."""
