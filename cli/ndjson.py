@@ -14,32 +14,42 @@ _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Batch(NamedTuple):
-    """Lines to send in one request, and the number in the file (from 1) of each."""
+    """Lines to send in one request, and where in the file they are."""
 
     lines: list[bytes]
-    numbers: list[int]
+    numbers: list[int]  # of each line, from 1
+    end: int = 0  # bytes of the file up to here
 
     def body(self) -> bytes:
         """The request's body."""
         return b"\n".join(self.lines)
 
+    def halves(self) -> list["Batch"]:
+        """The first half and the second."""
+        middle = len(self.lines) // 2
+        return [
+            Batch(self.lines[:middle], self.numbers[:middle], self.end),
+            Batch(self.lines[middle:], self.numbers[middle:], self.end),
+        ]
+
 
 def batches(file: Iterable[bytes], *, events_max: int, from_line: int = 1) -> Iterator[Batch]:
     """The non-empty lines of a file, from line `from_line` on, in batches."""
-    batch, size = Batch([], []), 0
+    batch, size, read = Batch([], []), 0, 0
     for number, line in enumerate(file, 1):
+        before, read = read, read + len(line)
         text = line.strip()
         if not text or number < from_line:
             continue
         event = with_id(text)
         if batch.lines and (len(batch.lines) >= events_max or size + len(event) > BATCH_BYTES_MAX):
-            yield batch
+            yield batch._replace(end=before)
             batch, size = Batch([], []), 0
         batch.lines.append(event)
         batch.numbers.append(number)
         size += len(event) + 1
     if batch.lines:
-        yield batch
+        yield batch._replace(end=read)
 
 
 def with_id(text: bytes) -> bytes:

@@ -12,7 +12,13 @@ import aiohttp
 import orjson
 import typer
 import uuid_utils
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from cli.errors import CliError
 from cli.ndjson import Batch, batches
@@ -21,6 +27,7 @@ from cli.output import print_json, stderr, stdout
 from cli.sender import Reply, Sender
 
 REJECTED_SHOWN = 20
+HALVED = (400, 413)  # answers to a batch as a whole that a part of it may not deserve
 
 Url = Annotated[str, typer.Option(envvar="CONTOX_URL", help="The gateway's address.")]
 ProjectId = Annotated[str, typer.Option(envvar="CONTOX_PROJECT", help="The project's id.")]
@@ -127,19 +134,28 @@ async def _send_file(
     sender: Sender, path: Path, batch_size: int, from_line: int, json: bool
 ) -> None:
     summary = Summary()
-    with _open(path) as file, _progress() as progress:
-        bar = progress.add_task("sending", total=None)
+    with _open(path) as (file, size), _progress() as progress:
+        bar = progress.add_task("sending", total=size, events=0)
         for batch in batches(file, events_max=batch_size, from_line=from_line):
             try:
-                reply = await sender.post(batch.body(), "application/x-ndjson")
+                await _deliver(sender, batch, summary)
             except CliError as error:
                 raise CliError(
                     f"{error}\n{summary.accepted:,} events are accepted;"
                     f" go on with --from-line {batch.numbers[0]}"
                 ) from None
-            summary.add(batch, reply)
-            progress.update(bar, advance=len(batch.lines))
+            progress.update(bar, completed=batch.end, events=summary.accepted)
     _report(summary, json)
+
+
+async def _deliver(sender: Sender, batch: Batch, summary: Summary) -> None:
+    """Send a batch; one that is refused as a whole is halved, to learn what is wrong with which."""
+    reply = await sender.post(batch.body(), "application/x-ndjson")
+    if reply.status in HALVED and len(batch.lines) > 1:
+        for half in batch.halves():
+            await _deliver(sender, half, summary)
+    else:
+        summary.add(batch, reply)
 
 
 def _report(summary: Summary, json: bool) -> None:
@@ -163,16 +179,17 @@ def _report(summary: Summary, json: bool) -> None:
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[IO[bytes]]:
+def _open(path: Path) -> Iterator[tuple[IO[bytes], int | None]]:
+    """The file and its size in bytes, None if it is a stream."""
     if str(path) == "-":
-        yield sys.stdin.buffer
+        yield sys.stdin.buffer, None
         return
     try:
         file = path.open("rb")
     except OSError as error:
         raise CliError(f"{path} cannot be read: {error.strerror}.") from None
     with file:
-        yield file
+        yield file, path.stat().st_size if path.is_file() else None
 
 
 def _progress() -> Progress:
@@ -180,8 +197,8 @@ def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("events"),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[events]:,} events"),
         TimeElapsedColumn(),
         console=stderr,
         disable=not stderr.is_terminal,

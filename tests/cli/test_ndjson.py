@@ -116,8 +116,8 @@ def test_left_alone(event: bytes) -> None:
 
 def test_ids_differ() -> None:
     """Equal lines get different ids: they are different events."""
-    ((lines, _),) = batches([b'{"event":"a"}\n'] * 100, events_max=500)
-    assert len(set(lines)) == 100
+    (batch,) = batches([b'{"event":"a"}\n'] * 100, events_max=500)
+    assert len(set(batch.lines)) == 100
 
 
 @settings(deadline=None, database=None)

@@ -160,11 +160,12 @@ async def test_many_rejected_lines(send: Command) -> None:
 
 
 async def test_refused_batch(send: Command, target: Target) -> None:
-    """When a whole request is refused, its lines are listed, and the next one is sent."""
-    lines = [INVALID, INVALID, event()]
+    """When a whole request is refused, each line is listed with its own fault."""
+    lines = ["nonsense", INVALID, event()]
     result = await send("-f", "-", "--batch-size", 2, "--json", stdin=ndjson(lines))
     assert result.status == 1
-    assert [r["line"] for r in result.json["rejected"]] == [1, 2]
+    rejected = [(r["line"], r["code"]) for r in result.json["rejected"]]
+    assert rejected == [(1, "invalid_json"), (2, "invalid_event")]
     assert (result.json["accepted"], len(await target.rows())) == (1, 1)
 
 
