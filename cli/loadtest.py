@@ -26,6 +26,17 @@ from loadtest.sweep import find_knee, judge, knee
 
 CHAOS_ATTEMPTS = 100
 RATE_S = 1_000.0
+NAMED_ALIKE = (
+    "seed",
+    "profile",
+    "arrivals",
+    "connections",
+    "processes",
+    "batch_size",
+    "payload_bytes",
+    "gzip",
+    "verify",
+)  # options that are the plan's fields
 
 app = typer.Typer(
     invoke_without_command=True,
@@ -93,43 +104,45 @@ def loadtest(
     html: HtmlFile = None,
 ) -> None:
     """Measure a gateway, and prove that nothing it acknowledged was lost."""
-    if context.invoked_subcommand:
-        return
-    if closed and rate is not None:
+    if context.invoked_subcommand is None:
+        _carry_out(context.params)
+
+
+def _carry_out(options: dict[str, Any]) -> None:
+    """Measure, verify, report. options: those of `loadtest`, by their names."""
+    if options["closed"] and options["rate"] is not None:
         raise CliError("--max and --rate exclude each other: a closed loop has no rate.")
-    _check_writable(json, html)
+    _check_writable(options["json"], options["html"])
     with ExitStack() as stack:
-        target = _target(stack, url, project, secret, chaos)
-        mischief = Chaos(target.kill, chaos, every, seed)
-        plan = Plan(
-            url=target.url,
-            project=target.project,
-            secret=target.secret,
-            run=secrets.token_hex(4),
-            seed=seed,
-            profile=profile,
-            arrivals=arrivals,
-            rate_s=None if closed else rate or RATE_S,
-            duration_s=duration,
-            connections=connections,
-            processes=processes,
-            batch_size=batch_size,
-            payload_bytes=payload_bytes,
-            gzip=gzip,
-            verify=verify,
-            attempts_max=CHAOS_ATTEMPTS if chaos else 1,
-        )
+        target = _target(stack, options)
+        chaos = Chaos(target.kill, options["chaos"], options["every"], options["seed"])
+        plan = _plan(target, options)
         _probe(plan)
         trials: list[Trial] = []
-        if sweep:
-            outcome, trials = _sweep(plan, p99_ms)
+        if options["sweep"]:
+            outcome, trials = _sweep(plan, options["p99_ms"])
         else:
-            outcome = _measure(plan, mischief)
-        verdict = prove(outcome, target.environ(database_url, redis_url)) if verify else None
-    report = build(outcome, verdict=verdict, trials=trials, kills=mischief.kills)
-    _write(report, json, html)
+            outcome = _measure(plan, chaos)
+        verdict = None
+        if plan.verify:
+            verdict = prove(outcome, target.environ(options["database_url"], options["redis_url"]))
+    report = build(outcome, verdict=verdict, trials=trials, kills=chaos.kills)
+    _write(report, options["json"], options["html"])
     print_summary(report)
     end(report)
+
+
+def _plan(target: Target, options: dict[str, Any]) -> Plan:
+    return Plan(
+        url=target.url,
+        project=target.project,
+        secret=target.secret,
+        run=secrets.token_hex(4),
+        rate_s=None if options["closed"] else options["rate"] or RATE_S,
+        duration_s=options["duration"],
+        attempts_max=CHAOS_ATTEMPTS if options["chaos"] else 1,
+        **{name: options[name] for name in NAMED_ALIKE},
+    )
 
 
 @app.command("compare")
@@ -151,20 +164,17 @@ def compare_reports(
         stdout.print("The runs differ in " + "; ".join(differing), soft_wrap=True)
 
 
-def _target(
-    stack: ExitStack, url: str | None, project: str | None, secret: str | None, chaos: str
-) -> Target:
+def _target(stack: ExitStack, options: dict[str, Any]) -> Target:
     """The gateway named, or a throw-away stack that lives as long as `stack`."""
+    url, project, secret = options["url"], options["project"], options["secret"]
     if url is None:
         stderr.print("No --url: measuring a throw-away stack on this machine.")
         own = stack.enter_context(throwaway())
         return Target(own.url, own.project, own.secret, own)
     if project is None or secret is None:
         raise CliError("--url needs --project and --secret (CONTOX_PROJECT, CONTOX_SECRET).")
-    if chaos:
-        raise CliError(
-            "--chaos kills processes, so it takes only a stack of its own: leave out --url."
-        )
+    if options["chaos"]:
+        raise CliError("--chaos needs a stack of its own to kill: leave out --url.")
     return Target(url.rstrip("/"), project, secret, None)
 
 

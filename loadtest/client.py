@@ -6,14 +6,14 @@ counts from the due time. Closed loop: an answer starts the next request.
 
 import asyncio
 import contextlib
-import re
 import time
 from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol, cast
+from typing import Protocol
 
 import msgspec
 
+from loadtest.connection import Connection, Job, Reply
 from loadtest.measure import Tally, count_one
 from loadtest.plan import Plan
 from loadtest.requests import Request
@@ -25,8 +25,6 @@ RETRY_S = 0.1
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 WAITING_MAX = 200_000  # due requests that found no connection; more are skipped, and counted
 FINISH_S = 15.0  # for answers, after the last request fell due
-CLOSES = re.compile(rb"\r\nconnection: *close", re.IGNORECASE).search
-LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE).search
 
 
 class _Refusal(msgspec.Struct):
@@ -46,92 +44,6 @@ class Source(Protocol):
 
     def next(self) -> Request:
         """The next request."""
-
-
-class Job:
-    """A request from falling due to its final answer."""
-
-    __slots__ = ("attempts", "due_s", "request")
-
-    def __init__(self, due_s: float, request: Request) -> None:
-        self.due_s = due_s
-        self.request = request
-        self.attempts = 0
-
-
-class Reply(NamedTuple):
-    """The first response in some bytes."""
-
-    status: int
-    body: bytes
-    used: int  # bytes of it
-    closes: bool  # the server ends the connection after it
-
-
-def split_reply(data: bytes) -> Reply | None:
-    """The first response in `data`; None while it is incomplete."""
-    end = data.find(b"\r\n\r\n")
-    if end < 0:
-        return None
-    found = LENGTH(data, 0, end)
-    start = end + 4
-    stop = start + (int(found[1]) if found else 0)
-    if len(data) < stop:
-        return None
-    closes = data.find(b"close", 0, end) > 0 and CLOSES(data, 0, end) is not None
-    return Reply(int(data[9:12]), data[start:stop], stop, closes)
-
-
-class Connection(asyncio.Protocol):
-    """One connection, and the job whose answer it waits for."""
-
-    def __init__(self, sender: "Sender") -> None:
-        self._sender = sender
-        self._transport: asyncio.Transport | None = None
-        self._data = b""
-        self.job: Job | None = None
-        self.sent_s = 0.0
-        self.retired = False  # the server has said that it will close it
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
-        self._sender.on_idle(self)
-
-    def send(self, job: Job) -> None:
-        """Write a job's request."""
-        assert self._transport is not None
-        self.job = job
-        self.sent_s = time.perf_counter()
-        self._transport.write(job.request.raw)
-
-    def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
-        if self._data:
-            data = self._data + data
-        reply = split_reply(data)
-        if reply is None:
-            self._data = data
-            return
-        self._data = data[reply.used :]
-        job, self.job = self.job, None
-        if job is not None:
-            self._sender.on_reply(self, job, reply)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio.Protocol."""
-        job, self.job = self.job, None
-        self._sender.on_lost(self, job)
-
-    def retire(self) -> None:
-        """Close a connection that the server will close too; that is no error."""
-        self.retired = True
-        self.abort()
-
-    def abort(self) -> None:
-        """End the connection now."""
-        if self._transport is not None:
-            self._transport.abort()
 
 
 class Sender:

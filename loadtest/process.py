@@ -37,29 +37,8 @@ def main(encoded_plan: bytes, process: int, start_s: float, pipe: Pipe, halt: Ha
 async def _run(plan: Plan, process: int, start_s: float, pipe: Pipe, halt: Halt) -> None:
     tally = Tally(remember=plan.verify)
     requests = Requests(plan, process)
-    url = urlsplit(plan.url)
-    host, port = url.hostname or "127.0.0.1", url.port or 80
-    seed = plan.seed * 1_000 + process
-    schedule = None
-    if plan.rate_s is not None:
-        rate_s = plan.rate_s / plan.processes
-        schedule = arrivals(plan.arrivals, rate_s, plan.duration_s, seed)
-    hostile = plan.profile == "hostile"
-    sender = Sender(
-        plan,
-        requests=Mixed(requests, share=plan.hostile_share, seed=seed) if hostile else requests,
-        tally=tally,
-        host=host,
-        port=port,
-        connections=max(1, plan.connections // plan.processes),
-        schedule=schedule,
-    )
-    aside = []
-    if hostile and process == 0:
-        aside = [
-            asyncio.create_task(slow_bodies(host, port, requests, tally.counts.wrong)),
-            asyncio.create_task(vanishing_clients(host, port, requests)),
-        ]
+    sender = _sender(plan, process, requests, tally)
+    aside = _aside(plan, requests, tally) if process == 0 else []
     sending = asyncio.create_task(sender.run(start_s))
     cpu_start_s = time.process_time()
 
@@ -87,3 +66,39 @@ async def _run(plan: Plan, process: int, start_s: float, pipe: Pipe, halt: Halt)
     last.last, last.made = True, requests.made
     last.acknowledged = tally.acknowledged.to_bytes() if tally.acknowledged else b""
     pipe.send_bytes(msgspec.msgpack.encode(last))
+
+
+def _sender(plan: Plan, process: int, requests: Requests, tally: Tally) -> Sender:
+    """This process's share of the connections and of the rate."""
+    seed = plan.seed * 1_000 + process
+    schedule = None
+    if plan.rate_s is not None:
+        rate_s = plan.rate_s / plan.processes
+        schedule = arrivals(plan.arrivals, rate_s, plan.duration_s, seed)
+    hostile = plan.profile == "hostile"
+    host, port = _address(plan)
+    return Sender(
+        plan,
+        requests=Mixed(requests, share=plan.hostile_share, seed=seed) if hostile else requests,
+        tally=tally,
+        host=host,
+        port=port,
+        connections=max(1, plan.connections // plan.processes),
+        schedule=schedule,
+    )
+
+
+def _aside(plan: Plan, requests: Requests, tally: Tally) -> list[asyncio.Task[None]]:
+    """What a hostile run does on connections of its own."""
+    if plan.profile != "hostile":
+        return []
+    host, port = _address(plan)
+    return [
+        asyncio.create_task(slow_bodies(host, port, requests, tally.counts.wrong)),
+        asyncio.create_task(vanishing_clients(host, port, requests)),
+    ]
+
+
+def _address(plan: Plan) -> tuple[str, int]:
+    url = urlsplit(plan.url)
+    return url.hostname or "127.0.0.1", url.port or 80

@@ -1,5 +1,6 @@
 """Real child processes: small scripts that write down what happens to them."""
 
+import contextlib
 import itertools
 import os
 import signal
@@ -215,9 +216,13 @@ def test_dies_with_its_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         child = psutil.Process(int(parent.stdout.readline()))
-        assert child.is_running()
+        assert not ended(child)
         parent.kill()
-    until(lambda: ended(child))
+    try:
+        until(lambda: ended(child))
+    finally:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
 
 
 def test_script() -> None:
