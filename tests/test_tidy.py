@@ -52,7 +52,9 @@ def modules(package: str) -> list[Path]:
 
 def sources() -> list[Path]:
     """Every Python file of the project, tests too."""
-    return [p for package in (*ARROWS, "bench", "tests") for p in sorted((ROOT / package).rglob("*.py"))]
+    return [
+        p for package in (*ARROWS, "bench", "tests") for p in sorted((ROOT / package).rglob("*.py"))
+    ]
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -100,10 +102,15 @@ def test_system_tests_import_nothing_of_ours() -> None:
 
 @pytest.mark.parametrize("package", ARROWS)
 def test_mirror(package: str) -> None:
-    """Each module has its test file, and each test file its module."""
-    names = {p.stem for p in modules(package) if p.parent.name == package}
-    tests = {p.stem.removeprefix("test_") for p in (ROOT / "tests" / package).glob("test_*.py")}
-    assert names - {"__init__"} == tests
+    """Each module has its test file, or several: test_MODULE.py, test_MODULE_ASPECT.py."""
+    names = {p.stem for p in modules(package) if p.parent.name == package} - {"__init__"}
+    tested = set()
+    for path in (ROOT / "tests" / package).glob("test_*.py"):
+        stem = path.stem.removeprefix("test_")
+        ours = [name for name in names if stem == name or stem.startswith(f"{name}_")]
+        assert ours, f"{path}: of which module?"
+        tested.add(max(ours, key=len))
+    assert names == tested
 
 
 def test_sizes() -> None:

@@ -29,8 +29,8 @@ RUN = "a1b2c3d4"
 SECRET = "whsec_test"
 ACCEPTED = b'{"eventId":"e","sessionId":"s","status":"accepted"}'
 START_S = 0.05  # for the sender to connect
-# What the stub does with a request: it answers in one piece or several, or cuts the connection.
-Answered = bytes | list[bytes] | None
+# What the stub does with a request: it answers in one piece or several, and None cuts the connection.
+Answered = bytes | None | list[bytes | None]
 Answer = Callable[[bytes], Awaitable[Answered]]
 
 
@@ -70,10 +70,10 @@ class Stub:
         self.open: set[_Peer] = set()
         self._server: asyncio.Server | None = None
 
-    async def start(self) -> None:
-        """Listen."""
+    async def start(self, port: int = 0) -> None:
+        """Listen, on a free port unless one is named."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _Peer(self), "127.0.0.1", 0)
+        self._server = await loop.create_server(lambda: _Peer(self), "127.0.0.1", port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
@@ -115,16 +115,16 @@ class _Peer(asyncio.Protocol):
 
     async def _respond(self, request: bytes) -> None:
         answered = await self._stub.answer(request)
-        if answered is None:
-            self._transport.abort()
-            return
         pieces = answered if isinstance(answered, list) else [answered]
         for piece in pieces:
+            if piece is None:
+                self._transport.abort()
+                return
             self._transport.write(piece)
+            if b"connection: close" in piece.lower():
+                self._transport.close()
             if len(pieces) > 1:
                 await asyncio.sleep(0.002)
-        if b"connection: close" in b"".join(pieces).lower():
-            self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""

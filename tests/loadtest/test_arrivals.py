@@ -21,9 +21,7 @@ def test_constant(rate_s: float, duration_s: float, count: int) -> None:
     dues = list(arrivals("constant", rate_s, duration_s, seed=0))
     assert len(dues) == count
     assert dues[0] == 0
-    assert all(
-        math.isclose(later - due, 1 / rate_s, rel_tol=1e-6) for due, later in pairwise(dues)
-    )
+    assert all(math.isclose(later - due, 1 / rate_s, rel_tol=1e-6) for due, later in pairwise(dues))
 
 
 def test_constant_knows_no_seed() -> None:

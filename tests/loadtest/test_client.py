@@ -5,15 +5,12 @@ Answers are tables of bytes. Times are compared with the stub's own waits, by ra
 
 import asyncio
 import time
-from random import Random
 from typing import Any
 
 import pytest
 
 from loadtest import client
-from loadtest.client import split_reply
-from loadtest.measure import Counts, Tally, new_histogram, percentiles_ms
-from loadtest.plan import Profile
+from loadtest.measure import Counts, Tally
 from tests.conftest import free_port
 from tests.loadtest.conftest import (
     ACCEPTED,
@@ -44,29 +41,6 @@ def adds_up(counts: Counts) -> bool:
     return counts.offered == ends + counts.unanswered + counts.skipped
 
 
-@pytest.mark.parametrize(
-    ("raw", "status", "closes"),
-    [
-        (reply(), 202, False),
-        (reply(503, b""), 503, False),
-        (reply(400, b"close", b"X-Why: close"), 400, False),
-        (reply(202, ACCEPTED, b"Connection: keep-alive"), 202, False),
-        (CLOSING, 202, True),
-        (reply(408, b"{}", b"CONNECTION:   close"), 408, True),
-        (reply(202, b"x" * 70_000), 202, False),
-        (b"HTTP/1.1 202 A\r\ncontent-length:2\r\n\r\n{}", 202, False),
-        (b"HTTP/1.1 204 No Content\r\n\r\n", 204, False),
-    ],
-)
-def test_split_reply(raw: bytes, status: int, closes: bool) -> None:
-    """A response is found at its last byte, not before, and what follows it is left."""
-    body = raw.partition(b"\r\n\r\n")[2]
-    for size in {*range(min(len(raw), 200)), len(raw) - 1}:
-        assert split_reply(raw[:size]) is None
-    for more in (b"", raw, b"HTTP/1.1 400"):
-        assert split_reply(raw + more) == (status, body, len(raw), closes)
-
-
 ANSWERS: dict[str, tuple[list[Answered], int, dict[str, Any]]] = {
     "202": ([reply()], 1, {"accepted": 1, "events": 1}),
     "400": ([refusal(400, "invalid_json")], 3, {"refused": {"400 invalid_json": 1}}),
@@ -90,7 +64,7 @@ ANSWERS: dict[str, tuple[list[Answered], int, dict[str, Any]]] = {
     "cut-at-last": ([GONE], 2, {"connection_errors": 2, "retried": 1, "unknown": 1}),
     "cut": ([GONE], 1, {"connection_errors": 1, "unknown": 1}),
     "cut-in-the-answer": (
-        [[reply()[:-1], b""], reply()],
+        [[reply()[:-1], GONE], reply()],
         2,
         {"connection_errors": 1, "retried": 1, "accepted": 1, "events": 1},
     ),
@@ -110,19 +84,180 @@ async def test_answers(name: str, serve: Serve, monkeypatch: pytest.MonkeyPatch)
         return seen[-1]
 
     monkeypatch.setattr(client, "RETRY_S", 0.01)
-    monkeypatch.setattr(client, "DROP_S", 0.01)
-    timeout_s = 0.2 if name == "cut-in-the-answer" else 30.0
     stub = await serve(answer)
-    plan = plan_for(
-        stub.port,
-        rate_s=10.0,
-        duration_s=0.1,
-        connections=1,
-        attempts_max=attempts_max,
-        request_timeout_s=timeout_s,
-    )
+    plan = plan_for(stub.port, rate_s=10.0, connections=1, attempts_max=attempts_max)
     tally = await send(plan)
     assert numbers_of(tally.counts) == {"offered": 1, "sent": 1, **expected}
     assert tally.counts.sent_bytes == sum(map(len, stub.requests))
     assert len(set(stub.requests)) == 1, "a further attempt is the same request"
     assert len(tally.latencies_us) == tally.counts.accepted
+
+
+async def test_partial_batch(serve: Serve) -> None:
+    """Of a batch that was accepted in part, only what was not rejected counts as acknowledged."""
+
+    async def answer(_request: bytes) -> Answered:
+        return reply(202, BATCH)
+
+    stub = await serve(answer)
+    plan = plan_for(stub.port, profile="batch", batch_size=4, rate_s=20.0, verify=True)
+    tally = await send(plan)
+    assert numbers_of(tally.counts) == {"offered": 2, "sent": 2, "accepted": 2, "events": 4}
+    assert tally.acknowledged is not None
+    assert [n in tally.acknowledged for n in range(9)] == [True, False, False, True] * 2 + [False]
+
+
+@pytest.mark.parametrize("rejected", [b'"rejected":[]', b'"rejected": []', b'"more":1'])
+async def test_whole_batch(serve: Serve, rejected: bytes) -> None:
+    """A batch without rejected events is acknowledged whole, however the answer is spaced."""
+
+    async def answer(_request: bytes) -> Answered:
+        return reply(202, b'{"accepted":3,"eventIds":["a","b","c"],%s}' % rejected)
+
+    stub = await serve(answer)
+    tally = await send(plan_for(stub.port, profile="batch", batch_size=3, rate_s=20.0, verify=True))
+    assert tally.counts.events == 6
+    assert tally.acknowledged is not None
+    assert [n in tally.acknowledged for n in range(7)] == [True] * 6 + [False]
+
+
+async def test_refused_is_not_acknowledged(serve: Serve) -> None:
+    """Only a 202 acknowledges: neither a refusal nor a cut connection does."""
+    answers = iter([reply(), refusal(400, "invalid_event"), GONE, reply()])
+
+    async def answer(_request: bytes) -> Answered:
+        return next(answers)
+
+    stub = await serve(answer)
+    tally = await send(plan_for(stub.port, rate_s=40.0, connections=1, verify=True))
+    assert tally.acknowledged is not None
+    assert [n in tally.acknowledged for n in range(5)] == [True, False, False, True, False]
+
+
+async def test_connection_close(serve: Serve) -> None:
+    """A connection that the server closes after an answer is not used again, and is no error."""
+
+    async def answer(_request: bytes) -> Answered:
+        return CLOSING
+
+    stub = await serve(answer)
+    tally = await send(plan_for(stub.port, rate_s=50.0, duration_s=0.2, connections=2))
+    assert numbers_of(tally.counts) == {"offered": 10, "sent": 10, "accepted": 10, "events": 10}
+    assert stub.opened >= 10
+
+
+async def test_kept_connections(serve: Serve) -> None:
+    """Connections are opened once, all of them, and used over and over."""
+    stub = await serve(accept)
+    tally = await send(plan_for(stub.port, rate_s=500.0, connections=3))
+    assert (tally.counts.accepted, stub.opened) == (50, 3)
+
+
+async def test_one_at_a_time(serve: Serve) -> None:
+    """A connection carries one request at a time; what falls due meanwhile waits its turn."""
+    under_way, most = 0, 0
+
+    async def answer(_request: bytes) -> Answered:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.05)
+        under_way -= 1
+        return reply()
+
+    stub = await serve(answer)
+    tally = await send(plan_for(stub.port, rate_s=200.0, duration_s=0.05, connections=2))
+    assert (tally.counts.accepted, most) == (10, 2)
+    latencies_s = [latency_us / 1e6 for latency_us in tally.latencies_us]
+    assert min(latencies_s) > 0.045
+    assert max(latencies_s) > 0.2, "the last of ten waited for four others, due at 45 ms"
+
+
+async def test_no_answer_in_time(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request without an answer in time is lost with its connection; the others go on."""
+    stalls = iter([True])
+
+    async def answer(_request: bytes) -> Answered:
+        if next(stalls, False):
+            await asyncio.sleep(60)
+        return reply()
+
+    monkeypatch.setattr(client, "DROP_S", 0.02)
+    stub = await serve(answer)
+    plan = plan_for(stub.port, rate_s=20.0, duration_s=1.0, connections=2, request_timeout_s=0.4)
+    tally = await send(plan)
+    assert numbers_of(tally.counts) == {
+        "offered": 20,
+        "sent": 20,
+        "accepted": 19,
+        "events": 19,
+        "connection_errors": 1,
+        "unknown": 1,
+    }
+    assert stub.opened == 3
+
+
+async def test_never_answered(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has no answer when the run ends is waited for a bounded time, and counted."""
+
+    async def answer(_request: bytes) -> Answered:
+        await asyncio.sleep(60)
+        return reply()
+
+    monkeypatch.setattr(client, "FINISH_S", 0.2)
+    stub = await serve(answer)
+    begun_s = time.perf_counter()
+    tally = await send(plan_for(stub.port, connections=2))
+    assert time.perf_counter() - begun_s < 5
+    assert numbers_of(tally.counts) == {"offered": 10, "sent": 2, "unanswered": 10}
+
+
+async def test_last_answers_are_waited_for(serve: Serve) -> None:
+    """An answer that comes after the last request fell due still counts."""
+
+    async def answer(_request: bytes) -> Answered:
+        await asyncio.sleep(0.3)
+        return reply()
+
+    stub = await serve(answer)
+    tally = await send(plan_for(stub.port, connections=10))
+    assert numbers_of(tally.counts) == {"offered": 10, "sent": 10, "accepted": 10, "events": 10}
+
+
+async def test_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests to a target that is not there are offered and never sent; each try is an error."""
+    monkeypatch.setattr(client, "FINISH_S", 0.2)
+    tally = await send(plan_for(free_port(), connections=2))
+    assert tally.counts.connection_errors >= 4
+    tally.counts.connection_errors = 0
+    assert numbers_of(tally.counts) == {"offered": 10, "unanswered": 10}
+
+
+async def test_target_that_comes_back(serve: Serve) -> None:
+    """Once a target is there again, what waited is sent; its latency counts from its due time."""
+    stub = await serve(accept)
+    tally = Tally(remember=False)
+    plan = plan_for(stub.port, duration_s=0.5, connections=2)
+    sending = asyncio.create_task(sender_of(plan, tally).run(time.perf_counter() + 0.05))
+    await until(lambda: tally.counts.accepted > 0)
+    await stub.stop()
+    await asyncio.sleep(0.3)
+    await stub.start(stub.port)
+    await sending
+    assert tally.counts.accepted + tally.counts.unknown == 50
+    assert tally.counts.connection_errors > 0
+    assert max(tally.latencies_us) > 150_000
+
+
+async def test_too_much_waits(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What falls due while too much waits already is skipped, and counted as that."""
+
+    async def answer(_request: bytes) -> Answered:
+        await asyncio.sleep(0.2)
+        return reply()
+
+    monkeypatch.setattr(client, "WAITING_MAX", 5)
+    stub = await serve(answer)
+    tally = await send(plan_for(stub.port, rate_s=200.0, connections=1))
+    assert tally.counts.skipped >= 10
+    assert adds_up(tally.counts)

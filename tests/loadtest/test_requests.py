@@ -78,7 +78,7 @@ def test_headers() -> None:
 
 def test_batch_of_one_is_a_batch() -> None:
     """In the profile `batch` one event is still an array."""
-    request = Requests(plan_for(profile="batch", batch_size=1), 0).next()
+    request = Requests(plan_for(profile="batch", batch_size=1, verify=True), 0).next()
     body: Any = orjson.loads(request.raw.partition(b"\r\n\r\n")[2])
     assert [event["id"] for event in body] == [event_id(RUN, 0, 0)]
 

@@ -1,52 +1,30 @@
-"""One partition on a real queue: what is stored, acknowledged, recovered, claimed and given up."""
-
-import asyncio
-import signal
+"""One partition on a real queue: what is stored, acknowledged, and kept as a dead letter."""
 
 import msgspec
 import pytest
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as QueueConnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.body import Form
 from core.codec import encode_header
-from core.errors import Refused, Unavailable
+from core.errors import Refused
 from core.event import Row
 from core.metrics import Metric
 from core.partitions import GROUP, dead_letter_key
 from core.ports import EventFilter
 from core.testing import MemoryEvents
-from runtime.queue import open_queue
 from store.events import SqlEvents
-from tests.conftest import QueueServer
 from tests.worker.conftest import (
     PLAIN,
     STREAM,
     append,
     append_entry,
-    crash,
     draining,
     is_drained,
     until,
 )
 
 DEAD = dead_letter_key(0)
-
-
-class StuckEvents(MemoryEvents):
-    """A store whose writes do not end until they are let go."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writing = asyncio.Event()
-        self.go_on = asyncio.Event()
-
-    async def write(self, rows: list[Row]) -> int:
-        """See core.ports.EventStore."""
-        self.writing.set()
-        await self.go_on.wait()
-        return await super().write(rows)
 
 
 def numbers(store: MemoryEvents) -> list[str]:
@@ -99,84 +77,6 @@ async def test_large_bodies_are_read_few_at_once(queue: Redis, store: MemoryEven
             await together.execute()
         await is_drained(queue)
         assert running.consumer._count > 4
-
-
-async def test_crash_before_the_write(queue: Redis) -> None:
-    """Entries read by a worker that crashed are stored by the same worker's next start."""
-    for number in range(20):
-        await append(queue, number)
-    await crash(queue, StuckEvents())
-    store = MemoryEvents()
-    async with draining(queue, store, claim_idle_s="1000"):
-        await is_drained(queue)
-    assert len(store.rows) == 20
-
-
-async def test_crash_between_write_and_acknowledgement(queue: Redis) -> None:
-    """What was stored but not acknowledged is written again, and stored once."""
-    await append(queue, 1)
-    store = MemoryEvents()
-    async with draining(queue, store) as running:
-        real, running.consumer._acknowledge = running.consumer._acknowledge, lost_connection
-        await until(lambda: len(store.rows) == 1)
-        await until(lambda: bool(running.consumer.away))
-        running.consumer._acknowledge = real
-        await is_drained(queue)
-        assert running.meter.get(Metric.EVENTS_DUPLICATE) >= 1
-    assert len(store.rows) == 1
-
-
-async def lost_connection(*_arguments: object) -> None:
-    """An acknowledgement that fails."""
-    raise QueueConnectionError("gone")
-
-
-async def test_other_worker_takes_over(queue: Redis) -> None:
-    """Entries of a worker that does not come back are claimed once they were idle."""
-    await append(queue, 1)
-    await crash(queue, StuckEvents(), worker_name="dead")
-    store = MemoryEvents()
-    async with draining(queue, store, worker_name="alive") as running:
-        await is_drained(queue)
-        assert running.meter.get(Metric.ENTRIES_CLAIMED) == 1
-    assert numbers(store) == ["evt_0001"]
-
-
-async def test_group_deleted(queue: Redis, store: MemoryEvents) -> None:
-    """A consumer group that vanishes is created again, and nothing in the stream is missed."""
-    async with draining(queue, store) as running:
-        await append(queue, 1)
-        await is_drained(queue)
-        await queue.xgroup_destroy(STREAM, GROUP)
-        await append(queue, 2)
-        await is_drained(queue)
-        assert running.meter.get(Metric.GROUPS_CREATED) == 2
-    assert numbers(store) == ["evt_0001", "evt_0002"]
-
-
-async def test_stream_deleted(queue: Redis, store: MemoryEvents) -> None:
-    """A stream that vanishes does not stop what comes after it."""
-    async with draining(queue, store):
-        await append(queue, 1)
-        await is_drained(queue)
-        await queue.delete(STREAM)
-        await append(queue, 2)
-        await is_drained(queue)
-    assert numbers(store) == ["evt_0001", "evt_0002"]
-
-
-@pytest.mark.parametrize("worker_name", ["same", "other"])
-async def test_deleted_while_pending(queue: Redis, worker_name: str) -> None:
-    """An entry deleted before it was stored is counted as lost and said aloud, not skipped."""
-    entry_id = await append(queue, 1)
-    await append(queue, 2)
-    await crash(queue, StuckEvents(), worker_name="same")
-    await queue.xdel(STREAM, entry_id)
-    store = MemoryEvents()
-    async with draining(queue, store, worker_name=worker_name) as running:
-        await is_drained(queue)
-        await until(lambda: running.meter.get(Metric.ENTRIES_LOST) == 1)
-    assert numbers(store) == ["evt_0002"]
 
 
 UNREADABLE = {
@@ -258,56 +158,6 @@ async def test_dead_letter_and_acknowledgement_are_one(queue: Redis, store: Memo
     assert await queue.xlen(DEAD) == 1
 
 
-async def test_store_away(queue: Redis) -> None:
-    """While the store is away nothing is acknowledged; it goes on by itself."""
-
-    class AwayEvents(MemoryEvents):
-        away = True
-
-        async def write(self, rows: list[Row]) -> int:
-            """See core.ports.EventStore."""
-            if self.away:
-                raise Unavailable
-            return await super().write(rows)
-
-    store = AwayEvents()
-    await append(queue, 1)
-    async with draining(queue, store) as running:
-        await until(lambda: running.meter.get(Metric.STORE_FAILURES) >= 2)
-        assert (await queue.xpending(STREAM, GROUP))["pending"] == 1
-        store.away = False
-        await is_drained(queue)
-    assert numbers(store) == ["evt_0001"]
-
-
-async def test_stop_finishes_the_batch_in_hand(queue: Redis) -> None:
-    """A stop during a write waits for it and acknowledges; nothing new is begun."""
-    store = StuckEvents()
-    await append(queue, 1)
-    async with draining(queue, store) as running:
-        await asyncio.wait_for(store.writing.wait(), 10)
-        running.stop.set()
-        await append(queue, 2)
-        store.go_on.set()
-    assert numbers(store) == ["evt_0001"]
-    assert (await queue.xpending(STREAM, GROUP))["pending"] == 0
-    assert await queue.xlen(STREAM) == 1
-
-
-async def test_stop_with_the_store_away(queue: Redis) -> None:
-    """A stop while the store is away ends too, with everything still pending."""
-
-    class AwayEvents(MemoryEvents):
-        async def write(self, rows: list[Row]) -> int:
-            """See core.ports.EventStore."""
-            raise Unavailable
-
-    await append(queue, 1)
-    async with draining(queue, AwayEvents()) as running:
-        await until(lambda: running.meter.get(Metric.STORE_FAILURES) >= 1)
-    assert (await queue.xpending(STREAM, GROUP))["pending"] == 1
-
-
 async def test_refusal_of_everything_keeps_everything(queue: Redis) -> None:
     """A store that refuses all loses none: each event is a dead letter."""
 
@@ -321,20 +171,3 @@ async def test_refusal_of_everything_keeps_everything(queue: Redis) -> None:
     async with draining(queue, NoEvents()):
         await is_drained(queue)
     assert await queue.xlen(DEAD) == 5
-
-
-async def test_queue_killed(own_queue_server: QueueServer) -> None:
-    """A queue that is killed under the worker is waited for; all that it kept is stored once."""
-    queue = open_queue(own_queue_server.url)
-    store = MemoryEvents()
-    async with draining(queue, store) as running:
-        await append(queue, 1)
-        await is_drained(queue)
-        own_queue_server.stop(signal.SIGKILL)
-        await until(lambda: bool(running.consumer.away))
-        own_queue_server.start()
-        await until(lambda: not running.consumer.away)
-        await append(queue, 2)
-        await is_drained(queue)
-    await queue.aclose()
-    assert numbers(store) == ["evt_0001", "evt_0002"]
