@@ -16,8 +16,8 @@ from gateway.key_cache import KeyCache
 from runtime.queue import QUEUE_ERRORS, open_queue
 from store.accounts import SqlProjects
 from store.engine import open_engine
-from store.migrate import migrate
-from store.sealing import Sealer
+from store.migrate import migrate_at_start
+from store.sealing import Sealer, check_master_key
 
 NAME_MAX = 100
 
@@ -102,8 +102,10 @@ async def open_accounts(environ: Mapping[str, str]) -> AsyncIterator[Accounts]:
         raise SettingError("CONTOX_MASTER_KEY is not set; it seals the projects' secrets.")
     engine = open_engine(settings.database_url)
     try:
-        await migrate(engine)
-        yield Accounts(SqlProjects(engine), Sealer(settings.master_key), settings)
+        await migrate_at_start(engine, wait_s=0)
+        projects, sealer = SqlProjects(engine), Sealer(settings.master_key)
+        await check_master_key(projects, sealer)
+        yield Accounts(projects, sealer, settings)
     except Unavailable as error:
         raise CliError(f"{error.sentence}; is CONTOX_DATABASE_URL right?") from None
     finally:

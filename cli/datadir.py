@@ -15,6 +15,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
+from urllib.parse import quote
 
 from cli.errors import CliError
 from core.settings import MASTER_KEY_BYTES
@@ -75,7 +76,7 @@ class DataDir:
 
     def environ(self) -> dict[str, str]:
         """The settings, as environment variables, that mean this directory's store and queue."""
-        settings = {"CONTOX_DATABASE_URL": f"sqlite:///{self.database}"}
+        settings = {"CONTOX_DATABASE_URL": f"sqlite:///{quote(str(self.database))}"}
         if self._master_key.exists():
             settings["CONTOX_MASTER_KEY"] = self._master_key.read_text().strip()
         if redis_url := self.running().get("redisUrl"):

@@ -3,6 +3,7 @@
 Its configuration goes in through standard input, so that its password is in no process listing.
 """
 
+import json
 import os
 import secrets
 import socket
@@ -16,7 +17,7 @@ CONFIG = """\
 bind 127.0.0.1
 port {port}
 requirepass {password}
-dir "{directory}"
+dir {directory}
 appendonly yes
 appendfsync always
 save ""
@@ -38,7 +39,8 @@ def embedded_queue(directory: DataDir) -> tuple[Part, str]:
         ) from None
     port, password = free_port(), secrets.token_hex(16)
     url = f"redis://:{password}@127.0.0.1:{port}/0"
-    config = CONFIG.format(port=port, password=password, directory=directory.queue)
+    path = json.dumps(str(directory.queue), ensure_ascii=False)  # Valkey quotes as JSON does
+    config = CONFIG.format(port=port, password=password, directory=path)
 
     async def ready() -> bool:
         client = open_queue(url)

@@ -18,7 +18,7 @@ from core.settings import read
 from store.accounts import SqlProjects
 from store.engine import open_engine
 from store.events import SqlEvents
-from store.migrate import migrate
+from store.migrate import migrate_at_start
 
 PAGE = 1_000
 PAYLOAD_SHOWN = 60
@@ -64,7 +64,7 @@ async def _read(
     """(at most `limit` events, the cursor that goes on after them)."""
     engine = open_engine(read(environ).database_url)
     try:
-        await migrate(engine)
+        await migrate_at_start(engine, wait_s=0)
         found = await SqlProjects(engine).find(project)
         if found is None:
             raise CliError(

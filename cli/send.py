@@ -28,6 +28,7 @@ from cli.sender import Reply, Sender
 
 REJECTED_SHOWN = 20
 HALVED = (400, 413)  # answers to a batch as a whole that a part of it may not deserve
+OF_THE_EVENTS = (202, *HALVED)  # any other answer would be every batch's
 
 Url = Annotated[str, typer.Option(envvar="CONTOX_URL", help="The gateway's address.")]
 ProjectId = Annotated[str, typer.Option(envvar="CONTOX_PROJECT", help="The project's id.")]
@@ -118,8 +119,7 @@ def _event_body(event: str, payload: str, event_id: str | None) -> bytes:
 async def _send_one(sender: Sender, body: bytes, json: bool) -> None:
     reply = await sender.post(body, "application/json")
     if reply.status != 202:
-        code, sentence = reply.content.get("code"), reply.content.get("error")
-        raise CliError(f"The gateway refused the event ({reply.status} {code}): {sentence}")
+        raise CliError(f"The gateway refused the event {_why(reply)}")
     if json:
         print_json({**reply.content, "durability": reply.durability})
         return
@@ -128,6 +128,11 @@ async def _send_one(sender: Sender, body: bytes, json: bool) -> None:
         f" session {reply.content['sessionId']}",
         soft_wrap=True,
     )
+
+
+def _why(reply: Reply) -> str:
+    code, sentence = reply.content.get("code", "no code"), reply.content.get("error", "")
+    return f"({reply.status} {code}): {sentence}"
 
 
 async def _send_file(
@@ -139,18 +144,24 @@ async def _send_file(
         for batch in batches(file, events_max=batch_size, from_line=from_line):
             try:
                 await _deliver(sender, batch, summary)
-            except CliError as error:
-                raise CliError(
-                    f"{error}\n{summary.accepted:,} events are accepted;"
-                    f" go on with --from-line {batch.numbers[0]}"
-                ) from None
+            except CliError:
+                _list_rejected(summary)  # --from-line will not meet them again
+                raise
             progress.update(bar, completed=batch.end, events=summary.accepted)
     _report(summary, json)
 
 
 async def _deliver(sender: Sender, batch: Batch, summary: Summary) -> None:
     """Send a batch; one that is refused as a whole is halved, to learn what is wrong with which."""
-    reply = await sender.post(batch.body(), "application/x-ndjson")
+    try:
+        reply = await sender.post(batch.body(), "application/x-ndjson")
+        if reply.status not in OF_THE_EVENTS:
+            raise CliError(f"The gateway refused the events {_why(reply)}")
+    except CliError as error:
+        raise CliError(
+            f"{error}\n{summary.accepted:,} events are accepted;"
+            f" go on with --from-line {batch.numbers[0]}"
+        ) from None
     if reply.status in HALVED and len(batch.lines) > 1:
         for half in batch.halves():
             await _deliver(sender, half, summary)
@@ -171,11 +182,15 @@ def _report(summary: Summary, json: bool) -> None:
         )
     else:
         stdout.print(f"{summary.accepted:,} events accepted ({summary.durability or 'none sent'}).")
-        for refusal in summary.rejected[:REJECTED_SHOWN]:
-            line = f"line {refusal['line']}: {refusal['error']}"
-            stderr.print(line, markup=False, soft_wrap=True)
+        _list_rejected(summary)
     if count:
         raise CliError(f"{count:,} events were rejected.")
+
+
+def _list_rejected(summary: Summary) -> None:
+    for refusal in summary.rejected[:REJECTED_SHOWN]:
+        line = f"line {refusal['line']}: {refusal['error']}"
+        stderr.print(line, markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -45,6 +45,8 @@ class Sender:
         retry_s: float,
         on_retry: Callable[[str], None],
     ) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise CliError(f"The address {url!r} must begin with http:// or https://.")
         self._client = client
         self._url = url.rstrip("/") + "/api/v2/ingest"
         self._project = project

@@ -39,13 +39,15 @@ class Supervisor:
     """Keeps parts running until `stop`."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[Part, asyncio.Task[None]]] = []
+        self._parts: list[Part] = []
         self._processes: dict[str, Process] = {}
+        self._keepers: dict[str, asyncio.Task[None]] = {}  # of the parts that have got ready
         self._stopping = False
 
     async def start(self, part: Part) -> None:
         """Start a part and wait until it is ready. Raises CliError if it does not get there."""
         process = await self._spawn(part)
+        self._parts.append(part)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 while not await part.ready():
@@ -54,19 +56,18 @@ class Supervisor:
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
             raise CliError(f"{part.name} was not ready after {START_TIMEOUT_S} s.") from None
-        finally:
-            task = asyncio.create_task(self._keep_running(part, process))
-            self._parts.append((part, task))
+        self._keepers[part.name] = asyncio.create_task(self._keep_running(part, process))
 
     async def stop(self) -> None:
         """Stop the parts, the last one started first, each given time to finish."""
         self._stopping = True
-        for part, task in reversed(self._parts):
+        for part in reversed(self._parts):
             process = self._processes[part.name]
             if process.returncode is None:
                 process.terminate()
             try:
-                await asyncio.wait_for(task, STOP_TIMEOUT_S)
+                end = self._keepers.get(part.name) or process.wait()
+                await asyncio.wait_for(end, STOP_TIMEOUT_S)
             except TimeoutError:
                 log.error("part does not stop; killed", part=part.name)  # noqa: TRY400
                 self._processes[part.name].kill()
@@ -86,7 +87,10 @@ class Supervisor:
             if self._stopping:
                 return
             started_s = loop.time()
-            process = await self._spawn(part)
+            try:
+                process = await self._spawn(part)
+            except OSError as error:  # tried again, as if it had died once more
+                log.error("part cannot be started", part=part.name, error=str(error))  # noqa: TRY400
 
     async def _spawn(self, part: Part) -> Process:
         """Start the process in a group of its own, so that Ctrl-C reaches only the supervisor."""
@@ -102,6 +106,8 @@ class Supervisor:
         if process.stdin:
             process.stdin.write(part.stdin)
             process.stdin.close()
+        if self._stopping:  # it was under way when `stop` came
+            process.terminate()
         return process
 
 

@@ -66,12 +66,15 @@ def up(
     read(environ)  # a wrong setting stops the start before anything is made
     directory.create()
     with directory.lock():
+        directory.stack.unlink(missing_ok=True)  # of an `up` that was killed
+        if ready_file:
+            _remove_ready_file(ready_file)
         try:
             asyncio.run(_run(directory, {**environ, **directory.environ()}, ready_file))
         finally:
             directory.stack.unlink(missing_ok=True)
             if ready_file:
-                ready_file.unlink(missing_ok=True)
+                _remove_ready_file(ready_file)
 
 
 async def _run(directory: DataDir, environ: dict[str, str], ready_file: Path | None) -> None:
@@ -151,6 +154,14 @@ def _url(host: str, port: str) -> str:
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
+def _remove_ready_file(path: Path) -> None:
+    """Nobody may take an old one for ours. Raises CliError if there could be none at this path."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise CliError(f"The ready file {path} cannot be written: {error.strerror}.") from None
+
+
 def _write_ready_file(path: Path, welcome: Welcome) -> None:
     content = {
         "url": welcome.url,
@@ -165,7 +176,7 @@ def _write_ready_file(path: Path, welcome: Welcome) -> None:
 
 def _print_welcome(welcome: Welcome, directory: DataDir) -> None:
     command = _command()
-    elsewhere = directory.path != default_dir(os.environ)
+    elsewhere = directory.path != default_dir(os.environ) or "CONTOX_DATABASE_URL" in os.environ
     where = f" --data-dir {shlex.quote(str(directory.path))}" if elsewhere else ""
     send = (
         f"{command} send --url {welcome.url} --project {welcome.project_id}"
@@ -211,4 +222,5 @@ def _command() -> str:
     if shutil.which("contox-ingest"):
         return "contox-ingest"
     path = Path(script("")[1])
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    near = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return shlex.quote(str(near))

@@ -26,7 +26,7 @@ from runtime.stop import stop_event
 from store.accounts import SqlProjects
 from store.engine import open_engine
 from store.migrate import migrate_at_start
-from store.sealing import Sealer, SealError
+from store.sealing import Sealer, check_master_key
 
 log = get_log()
 
@@ -79,7 +79,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
         stack.push_async_callback(engine.dispose)
         await migrate_at_start(engine)
         projects, sealer = SqlProjects(engine), Sealer(settings.master_key)
-        await _check_master_key(projects, sealer)
+        await check_master_key(projects, sealer)
         queue = open_queue(settings.redis_url)
         stack.push_async_callback(queue.aclose)
         background = Background(stop)
@@ -111,16 +111,3 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
         listener = listening(app, endpoint, settings.host, settings.port)
         gateway.port = await stack.enter_async_context(listener)
         yield gateway
-
-
-async def _check_master_key(projects: SqlProjects, sealer: Sealer) -> None:
-    """Raises SettingError if the key is not the one that the store's secrets are sealed with."""
-    for project in (await projects.list())[:1]:
-        keys = await projects.keys(project.id)
-        assert keys is not None
-        try:
-            sealer.open(keys.secrets[0].sealed, project_id=project.id)
-        except SealError:
-            raise SettingError(
-                "CONTOX_MASTER_KEY is not the key that the store's secrets are sealed with."
-            ) from None

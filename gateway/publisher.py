@@ -143,9 +143,10 @@ class Publisher:
 
     def _go_away(self, error: Exception) -> None:
         """Refuse appends from now on, and answer those that have gathered."""
-        if not self.away or isinstance(error, TierError):
+        away = f"The queue is away: {error}"
+        if away != self.away:  # the first failure, and each new cause
             log.error("queue away", error=str(error))
-        self.away = f"The queue is away: {error}"
+        self.away = away
         self._meter.set(Metric.QUEUE_CONNECTED, 0)
         gathered, self._gathered = self._gathered, []
         self._fail(gathered)

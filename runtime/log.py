@@ -19,17 +19,17 @@ def configure(role: str, level: str) -> None:
     """Send this process's logs, and those of its libraries from `warning` on, to standard error."""
     watched = sys.stderr.isatty()
     shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer = structlog.dev.ConsoleRenderer() if watched else structlog.processors.JSONRenderer()
+    if watched:
+        renderer: Any = structlog.dev.ConsoleRenderer()  # which formats exceptions itself
+    else:
+        renderer = structlog.processors.JSONRenderer()
+        shared.append(structlog.processors.format_exc_info)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            *shared,
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
+        processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
@@ -62,5 +62,6 @@ class Throttle:
             return None
         if len(self._next_s) >= KEYS_MAX:
             self._next_s.clear()
+            self._held.clear()
         self._next_s[key] = now_s + self._interval_s
         return self._held.pop(key, 0)

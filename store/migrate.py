@@ -1,13 +1,14 @@
 """Bring a database to this version's schema; safe when several processes start at once."""
 
 import asyncio
+import sqlite3
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.settings import SettingError
@@ -19,21 +20,31 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 0x434F4E54  # "CONT": any number that every process of ours agrees on
 
 
-async def migrate_at_start(engine: AsyncEngine) -> None:
-    """`migrate`, waiting a bounded time for a database that is not up yet.
+async def migrate_at_start(engine: AsyncEngine, wait_s: float = START_WAIT_S) -> None:
+    """`migrate`, waiting at most `wait_s` for a server that is not up yet; never for a file.
 
     Raises SettingError if it cannot be reached or used.
     """
     loop = asyncio.get_running_loop()
-    until_s = loop.time() + (0 if engine.dialect.name == "sqlite" else START_WAIT_S)
+    until_s = loop.time() + (0 if engine.dialect.name == "sqlite" else wait_s)
     while True:
         try:
+            _check_file(engine.url)
             return await migrate(engine)
-        except STORE_AWAY as error:
+        except (*STORE_AWAY, sqlite3.Error) as error:
             if loop.time() >= until_s:
                 reason = first_line(error)
                 raise SettingError(f"CONTOX_DATABASE_URL cannot be used: {reason}") from None
             await asyncio.sleep(RETRY_S)
+
+
+def _check_file(url: URL) -> None:
+    """Raises sqlite3.Error for a file that cannot be opened.
+
+    Where aiosqlite fails at that, its thread outlives the event loop and ends with a traceback.
+    """
+    if url.get_backend_name() == "sqlite":
+        sqlite3.connect(url.database or ":memory:").close()
 
 
 async def migrate(engine: AsyncEngine) -> None:

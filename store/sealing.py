@@ -10,6 +10,9 @@ import os
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from core.ports import ProjectStore
+from core.settings import SettingError
+
 VERSION = b"1"
 NONCE_BYTES = 12
 
@@ -39,3 +42,16 @@ class Sealer:
             return self._cipher.decrypt(nonce, ciphertext, project_id.encode()).decode()
         except (InvalidTag, ValueError):
             raise SealError(f"the secret of {project_id} does not open with this key") from None
+
+
+async def check_master_key(projects: ProjectStore, sealer: Sealer) -> None:
+    """Raises SettingError if the key is not the one that the store's secrets are sealed with."""
+    for project in (await projects.list())[:1]:
+        keys = await projects.keys(project.id)
+        assert keys is not None
+        try:
+            sealer.open(keys.secrets[0].sealed, project_id=project.id)
+        except SealError:
+            raise SettingError(
+                "CONTOX_MASTER_KEY is not the key that the store's secrets are sealed with."
+            ) from None

@@ -80,9 +80,10 @@ class Consumer:
                     "stopped with the store away; nothing is acknowledged", error=str(error)
                 )
             except QUEUE_ERRORS as error:
-                if not self.away:
+                away = f"The queue is away: {error}"
+                if away != self.away:  # the first failure, and each new cause
                     log.error("queue away", stream=self._stream, error=str(error))  # noqa: TRY400
-                self.away = f"The queue is away: {error}"
+                self.away = away
                 await backoff.wait()
 
     async def _ensure_group(self) -> None:

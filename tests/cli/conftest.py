@@ -263,7 +263,8 @@ class Target(NamedTuple):
 @pytest.fixture
 async def target(store: Store, queue: Redis) -> AsyncIterator[Target]:
     """A gateway in this process, on the project of `store`."""
-    settings = read({**store.environ, "CONTOX_EVENT_BYTES_MAX": "2000"})
+    limits = {"CONTOX_EVENT_BYTES_MAX": "2000", "CONTOX_BATCH_EVENTS_MAX": "100"}
+    settings = read({**store.environ, **limits})
     async with serving(settings, asyncio.Event()) as gateway:
         await until_async(lambda: not gateway.publisher.away)
         url = f"http://127.0.0.1:{gateway.port}"

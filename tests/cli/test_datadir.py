@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.accounts import open_accounts
 from cli.datadir import DataDir, default_dir, store_environ, write_private
 from cli.errors import CliError
 
@@ -151,3 +152,13 @@ def test_write_private(tmp_path: Path) -> None:
     write_private(path, b"new")
     assert (path.read_bytes(), mode(path)) == (b"new", 0o600)
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["a b", "a?b=c", "a%20b", "a#b", "ü"])
+async def test_odd_name(tmp_path: Path, name: str) -> None:
+    """Whatever the directory is called, the store's URL means the file in it."""
+    directory = DataDir(tmp_path / name)
+    directory.create()
+    async with open_accounts(directory.environ()) as accounts:
+        await accounts.create("demo")
+    assert directory.database.is_file()

@@ -18,7 +18,7 @@ from runtime.queue import open_queue
 @pytest.fixture
 def directory(tmp_path: Path) -> DataDir:
     """A fresh data directory."""
-    directory = DataDir(tmp_path / "a directory")
+    directory = DataDir(tmp_path / """odd "name" with\\back'slash ü""")
     directory.create()
     return directory
 

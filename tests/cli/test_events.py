@@ -214,3 +214,11 @@ async def test_postgres(command: Command, environ: dict[str, str], postgres: Asy
     result = await command("events", *wanted, **environ)
     assert (result.status, len(result.json), result.err) == (0, 1_090, "")
     assert result.out.count(f'"payload": {PAYLOAD},') == 1_090
+
+
+@pytest.mark.parametrize("url", ["sqlite:////nowhere/a.db", "postgresql://nobody@127.0.0.1:1/none"])
+async def test_store_away(command: Command, url: str) -> None:
+    """A store that cannot be reached is one sentence at once, not a traceback."""
+    result = await command("events", "--project", "demo", CONTOX_DATABASE_URL=url)
+    assert (result.status, result.out, result.err.count("\n")) == (1, "", 1)
+    assert result.err.startswith("contox-ingest: CONTOX_DATABASE_URL cannot be used: ")

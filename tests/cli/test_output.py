@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from rich.console import Console
 
+from cli import output
 from cli.output import print_json, print_table, rfc_3339
 
 LONG = "proj_" + "0" * 200
@@ -47,3 +49,18 @@ def test_no_row(capsys: pytest.CaptureFixture[str]) -> None:
     """Instead of a table without rows a sentence is shown."""
     print_table(("id",), [], nothing="There is none.")
     assert capsys.readouterr().out == "There is none.\n"
+
+
+def test_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where a table does not fit, its last column alone is cut."""
+    monkeypatch.setattr(output, "stdout", Console(width=40))
+    print_table(("id", "payload"), [("x" * 30, "y" * 30)], nothing="")
+    assert capsys.readouterr().out.splitlines()[1] == "x" * 30 + "  " + "y" * 8
+
+
+def test_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A row is one line that no terminal obeys, whatever is in its cells."""
+    print_table(("payload",), [('{\n\t"a": "\u009b31m\u007f"\r\n}',)], nothing="")
+    assert capsys.readouterr().out.splitlines()[1:] == ['{  "a": " 31m "  }']

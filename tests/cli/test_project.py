@@ -1,5 +1,6 @@
 """The project commands on a real store: what they print for people and for programs."""
 
+import base64
 from datetime import datetime, timedelta
 
 import pytest
@@ -181,3 +182,26 @@ async def test_no_master_key(command: Command, environ: dict[str, str]) -> None:
     result = await command("project", "create", "a", **environ)
     told = "contox-ingest: CONTOX_MASTER_KEY is not set; it seals the projects' secrets.\n"
     assert result == (1, "", told)
+
+
+@pytest.mark.parametrize("arguments", [("create", "two"), ("list",), ("show", "demo")])
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("CONTOX_DATABASE_URL", "sqlite:////nowhere/a.db", "cannot be used: unable to open"),
+        (
+            "CONTOX_MASTER_KEY",
+            base64.b64encode(bytes(range(32))).decode(),
+            "is not the key that the store's secrets are sealed with.",
+        ),
+    ],
+    ids=["away", "other-key"],
+)
+async def test_wrong_store(
+    command: Command, store: Store, arguments: tuple[str, ...], name: str, value: str, told: str
+) -> None:
+    """A store that is away, or sealed with another key, is one sentence, and nothing is made."""
+    result = await command("project", *arguments, **{**store.environ, name: value})
+    assert (result.status, result.out, result.err.count("\n")) == (1, "", 1)
+    assert result.err.startswith(f"contox-ingest: {name} {told}")
+    assert len((await command("project", "list", "--json", **store.environ)).json) == 1

@@ -74,7 +74,7 @@ async def test_without_queue(
     """With the queue away a gateway waits for it, unready; what it logs hides passwords."""
     environ_of_roles["CONTOX_REDIS_URL"] = f"redis://:hunter2@127.0.0.1:{free_port()}/0"
     gateway = spawn("gateway", CONTOX_PROT="1", CONTOX_URL="http://x", **environ_of_roles)
-    until(lambda: logged(gateway, "gateway listens"))
+    until(lambda: logged(gateway, "gateway listens") and logged(gateway, "queue away"))
     result = await command("ready", **environ_of_roles)
     assert (result.status, result.out) == (1, "")
     assert result.err.startswith('contox-ingest: Not ready: {"status":"unready","missing":["The q')
@@ -146,3 +146,11 @@ async def test_settings(command: Command) -> None:
     assert head.split() == ["variable", "default", "meaning"]
     for line, (variable, default, help_) in zip(lines, rows, strict=True):
         assert line.split() == f"{variable} {default} {help_}".split()
+
+
+def test_worker_without_queue(spawn: Spawn, environ_of_roles: dict[str, str]) -> None:
+    """A worker says that the queue is away also when it has never been there."""
+    environ_of_roles["CONTOX_REDIS_URL"] = f"redis://127.0.0.1:{free_port()}"
+    worker = spawn("worker", **environ_of_roles)
+    until(lambda: logged(worker, "queue away"))
+    assert worker.stop().status == 0

@@ -6,6 +6,8 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from tests.cli.conftest import Command, Result, Target, free_port
 
@@ -207,3 +209,42 @@ async def test_no_gateway(send: Command) -> None:
         f"contox-ingest: Gave up after 0.1 s of retries: no answer from {url}"
     )
     assert go_on == "0 events are accepted; go on with --from-line 3"
+
+
+async def test_refused_as_a_whole(send: Command, target: Target) -> None:
+    """An answer that every request would get ends the sending at the first one."""
+    lines = [event()] * 10
+    url = target.url + "/elsewhere"
+    result = await send("-f", "-", "--batch-size", 2, stdin=ndjson(lines), CONTOX_URL=url)
+    first, second = result.err.splitlines()
+    assert first.startswith("contox-ingest: The gateway refused the events (404 not_found): ")
+    assert second == "0 events are accepted; go on with --from-line 1"
+
+
+async def test_smaller_limits(send: Command, target: Target) -> None:
+    """A batch over the gateway's limits is sent in parts, and everything in it is taken."""
+    result = await send("-f", "-", "--json", stdin=ndjson([event() for _ in range(250)]))
+    assert (result.status, result.json["accepted"], result.json["rejected"]) == (0, 250, [])
+    assert len({row.event_id for row in await target.rows()}) == 250
+
+
+async def test_rejected_before_a_failure(command: Command) -> None:
+    """When it ends early, the lines that were rejected until then are listed."""
+    rejected = [{"index": 0, "error": "Not so", "code": "invalid_event"}]
+    partly = web.json_response({"accepted": 1, "rejected": rejected}, status=202)
+    answers = [partly, web.json_response({"error": "No", "code": "forbidden"}, status=403)]
+
+    async def answer(_request: web.Request) -> web.Response:
+        return answers.pop(0)
+
+    app = web.Application()
+    app.router.add_post("/api/v2/ingest", answer)
+    async with TestServer(app) as server:
+        options = ("--url", server.make_url("/"), "--project", "p", "--secret", "s")
+        lines = ndjson([INVALID, event(), event()])
+        result = await command("send", *options, "-f", "-", "--batch-size", 2, stdin=lines)
+    assert result.err.splitlines() == [
+        "line 1: Not so",
+        "contox-ingest: The gateway refused the events (403 forbidden): No",
+        "1 events are accepted; go on with --from-line 3",
+    ]

@@ -210,3 +210,11 @@ def test_retry_after_values(value: str, seconds: float) -> None:
     """Only whole seconds count as Retry-After; anything else is as if it were missing."""
     assert _retry_after_s({"Retry-After": value}) == seconds
     assert _retry_after_s({}) == 0
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "localhost:8080", "ftp://x", "example.org"])
+async def test_no_address(connect: Connect, url: str) -> None:
+    """An address that is none ends at once with how one begins."""
+    with pytest.raises(CliError) as error:
+        connect(url)
+    assert str(error.value) == f"The address '{url}' must begin with http:// or https://."

@@ -1,5 +1,6 @@
 """Real child processes: small scripts that write down what happens to them."""
 
+import asyncio
 import contextlib
 import itertools
 import os
@@ -10,9 +11,11 @@ import textwrap
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from cli import supervisor as module
 from cli.errors import CliError
@@ -230,3 +233,55 @@ def test_script() -> None:
     interpreter, path, role = script("worker")
     assert (interpreter, Path(path).name, role) == (sys.executable, "contox-ingest", "worker")
     assert Path(path).is_file()
+
+
+async def test_start_beside_one_that_fails(diary: Diary) -> None:
+    """A part that was still starting when another failed is stopped too."""
+    supervisor = Supervisor()
+    failing = diary.part("a", "import time; time.sleep(0.2); sys.exit(1)", ready="never")
+    with pytest.raises(CliError, match="a ended at its start"):
+        await asyncio.gather(
+            supervisor.start(failing), supervisor.start(diary.part("b", ready="never"))
+        )
+    await supervisor.stop()
+    assert len(pids(diary)) == 2
+    assert not any(psutil.pid_exists(pid) for pid in pids(diary))
+
+
+async def test_stop_while_it_restarts(diary: Diary, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part whose restart is under way when the rest is stopped is stopped at once."""
+    supervisor = Supervisor()
+    await supervisor.start(diary.part("a"))
+    spawn, under_way = asyncio.create_subprocess_exec, asyncio.Event()
+
+    async def slowly(*arguments: Any, **options: Any) -> Any:
+        under_way.set()
+        await asyncio.sleep(0.1)
+        return await spawn(*arguments, **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
+    os.kill(pids(diary)[0], signal.SIGKILL)
+    await under_way.wait()
+    async with asyncio.timeout(5):
+        await supervisor.stop()
+
+
+async def test_restart_fails(diary: Diary, tmp_path: Path) -> None:
+    """A part that cannot be started again is tried again, and others still stop."""
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    supervisor = Supervisor()
+    await supervisor.start(diary.part("a"))
+    await supervisor.start(Part("b", [str(program)], {}, diary.part("a").ready))
+    program.rename(tmp_path / "away")
+    killed = supervisor._processes["b"]
+    with capture_logs() as logged:
+        killed.kill()
+        await until_async(lambda: any(e["event"] == "part cannot be started" for e in logged))
+        (tmp_path / "away").rename(program)
+        await until_async(lambda: supervisor._processes["b"] is not killed)
+        program.unlink()
+        supervisor._processes["b"].kill()
+        await supervisor.stop()
+    assert not any(psutil.pid_exists(pid) for pid in pids(diary))

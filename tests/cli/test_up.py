@@ -6,7 +6,6 @@ One stack serves the tests that leave it as it was; those that end it have their
 import asyncio
 import json
 import re
-import shutil
 import signal
 import stat
 import time
@@ -230,8 +229,10 @@ async def test_killed(own: list[Stack], tmp_path: Path, command: Command) -> Non
     own[0].process.kill()
     own[0].process.wait()
     until(lambda: all(map(ended, parts)))
-    own[0].ready_file.unlink()
-    own.append(Stack(tmp_path).wait_ready())
+    own.append(Stack(tmp_path))
+    until(own[1].parts)
+    assert not own[1].ready_file.exists()  # the old one is in nobody's way
+    own[1].wait_ready()
     for name in ("projectId", "hmacSecret"):
         assert own[1].ready[name] == own[0].ready[name]
     await arrives(command, own[1], identity)
@@ -249,6 +250,14 @@ def test_ctrl_c_at_the_start(own: list[Stack], tmp_path: Path) -> None:
     assert not own[0].ready_file.exists()
 
 
+def test_impossible_ready_file(spawn: Spawn, tmp_path: Path) -> None:
+    """A ready file below a file is one sentence, before anything is started."""
+    path = Path(SCRIPT) / "ready.json"
+    result = spawn("up", "--port", 0, "--data-dir", tmp_path / "d", "--ready-file", path).wait()
+    told = f"contox-ingest: The ready file {path} cannot be written: Not a directory.\n"
+    assert result == (1, "", told)
+
+
 def test_unwritable_ready_file(spawn: Spawn, tmp_path: Path) -> None:
     """A ready file that cannot be written ends the start with one sentence, and all parts."""
     path = tmp_path / "missing" / "ready.json"
@@ -264,7 +273,6 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(Path(SCRIPT).parent))
     assert _command() == "contox-ingest"
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert shutil.which("contox-ingest") is None
     monkeypatch.chdir(tmp_path)
     assert _command() == SCRIPT
     monkeypatch.chdir(Path(SCRIPT).parent.parent)

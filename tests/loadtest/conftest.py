@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import pytest
+from redis.asyncio import Redis
 
 from core.ports import Project, SealedSecret
 from core.settings import Settings, read
@@ -29,7 +30,8 @@ RUN = "a1b2c3d4"
 SECRET = "whsec_test"
 ACCEPTED = b'{"eventId":"e","sessionId":"s","status":"accepted"}'
 START_S = 0.05  # for the sender to connect
-# What the stub does with a request: it answers in one piece or several, and None cuts the connection.
+BODY_BYTES_MAX = 16 << 20  # the stub answers a body that is announced longer without having it
+# What the stub does with a request: it answers, in one piece or several; None cuts the connection.
 Answered = bytes | None | list[bytes | None]
 Answer = Callable[[bytes], Awaitable[Answered]]
 
@@ -105,6 +107,8 @@ class _Peer(asyncio.Protocol):
         self._data += data
         while found := re.search(rb"Content-Length: (\d+)\r\n\r\n", self._data):
             size = found.end() + int(found[1])
+            if size > BODY_BYTES_MAX:
+                size = len(self._data)
             if len(self._data) < size:
                 return
             request, self._data = self._data[:size], self._data[size:]
@@ -155,9 +159,27 @@ async def serve() -> AsyncIterator[Serve]:
         await stub.stop()
 
 
-async def accept(_request: bytes) -> Answered:
-    """The stub's answer that accepts."""
-    return reply()
+def always(answered: Answered, delay_s: float = 0.0) -> Answer:
+    """Give each request this answer, some time after it came."""
+
+    async def answer(_request: bytes) -> Answered:
+        await asyncio.sleep(delay_s)
+        return answered
+
+    return answer
+
+
+def in_turn(*answers: Answered) -> Answer:
+    """Give one answer after the other, and the last one from then on."""
+    left = iter(answers)
+
+    async def answer(_request: bytes) -> Answered:
+        return next(left, answers[-1])
+
+    return answer
+
+
+accept = always(reply())
 
 
 def sender_of(plan: Plan, tally: Tally, source: Source | None = None) -> Sender:
@@ -226,9 +248,9 @@ def outcome_of(plan: Plan, *snapshots: Snapshot) -> Outcome:
 
 
 @pytest.fixture
-async def gateway(environ: dict[str, str], queue: object) -> AsyncIterator[Gateway]:
+async def gateway(environ: dict[str, str], queue: Redis) -> AsyncIterator[Gateway]:
     """A gateway with the project `proj_1` that waits one second for a body; its queue is empty."""
-    assert queue is not None  # it has emptied the queue
+    assert await queue.dbsize() == 0
     settings: Settings = read({**environ, "CONTOX_BODY_TIMEOUT_S": "1"})
     async with AsyncExitStack() as stack:
         engine = open_engine(settings.database_url)

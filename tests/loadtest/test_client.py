@@ -5,18 +5,23 @@ Answers are tables of bytes. Times are compared with the stub's own waits, by ra
 
 import asyncio
 import time
+from random import Random
 from typing import Any
 
 import pytest
 
 from loadtest import client
 from loadtest.measure import Counts, Tally
+from loadtest.plan import Profile
 from tests.conftest import free_port
 from tests.loadtest.conftest import (
     ACCEPTED,
+    START_S,
     Answered,
     Serve,
     accept,
+    always,
+    in_turn,
     numbers_of,
     plan_for,
     refusal,
@@ -77,14 +82,8 @@ ANSWERS: dict[str, tuple[list[Answered], int, dict[str, Any]]] = {
 async def test_answers(name: str, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """One request is counted by its final answer, and its further attempts as retries."""
     answers, attempts_max, expected = ANSWERS[name]
-    seen: list[Answered] = []
-
-    async def answer(_request: bytes) -> Answered:
-        seen.append(answers[min(len(seen), len(answers) - 1)])
-        return seen[-1]
-
     monkeypatch.setattr(client, "RETRY_S", 0.01)
-    stub = await serve(answer)
+    stub = await serve(in_turn(*answers))
     plan = plan_for(stub.port, rate_s=10.0, connections=1, attempts_max=attempts_max)
     tally = await send(plan)
     assert numbers_of(tally.counts) == {"offered": 1, "sent": 1, **expected}
@@ -95,11 +94,7 @@ async def test_answers(name: str, serve: Serve, monkeypatch: pytest.MonkeyPatch)
 
 async def test_partial_batch(serve: Serve) -> None:
     """Of a batch that was accepted in part, only what was not rejected counts as acknowledged."""
-
-    async def answer(_request: bytes) -> Answered:
-        return reply(202, BATCH)
-
-    stub = await serve(answer)
+    stub = await serve(always(reply(202, BATCH)))
     plan = plan_for(stub.port, profile="batch", batch_size=4, rate_s=20.0, verify=True)
     tally = await send(plan)
     assert numbers_of(tally.counts) == {"offered": 2, "sent": 2, "accepted": 2, "events": 4}
@@ -110,11 +105,7 @@ async def test_partial_batch(serve: Serve) -> None:
 @pytest.mark.parametrize("rejected", [b'"rejected":[]', b'"rejected": []', b'"more":1'])
 async def test_whole_batch(serve: Serve, rejected: bytes) -> None:
     """A batch without rejected events is acknowledged whole, however the answer is spaced."""
-
-    async def answer(_request: bytes) -> Answered:
-        return reply(202, b'{"accepted":3,"eventIds":["a","b","c"],%s}' % rejected)
-
-    stub = await serve(answer)
+    stub = await serve(always(reply(202, b'{"accepted":3,"eventIds":["a","b","c"],%s}' % rejected)))
     tally = await send(plan_for(stub.port, profile="batch", batch_size=3, rate_s=20.0, verify=True))
     assert tally.counts.events == 6
     assert tally.acknowledged is not None
@@ -123,12 +114,7 @@ async def test_whole_batch(serve: Serve, rejected: bytes) -> None:
 
 async def test_refused_is_not_acknowledged(serve: Serve) -> None:
     """Only a 202 acknowledges: neither a refusal nor a cut connection does."""
-    answers = iter([reply(), refusal(400, "invalid_event"), GONE, reply()])
-
-    async def answer(_request: bytes) -> Answered:
-        return next(answers)
-
-    stub = await serve(answer)
+    stub = await serve(in_turn(reply(), refusal(400, "invalid_event"), GONE, reply()))
     tally = await send(plan_for(stub.port, rate_s=40.0, connections=1, verify=True))
     assert tally.acknowledged is not None
     assert [n in tally.acknowledged for n in range(5)] == [True, False, False, True, False]
@@ -136,11 +122,7 @@ async def test_refused_is_not_acknowledged(serve: Serve) -> None:
 
 async def test_connection_close(serve: Serve) -> None:
     """A connection that the server closes after an answer is not used again, and is no error."""
-
-    async def answer(_request: bytes) -> Answered:
-        return CLOSING
-
-    stub = await serve(answer)
+    stub = await serve(always(CLOSING))
     tally = await send(plan_for(stub.port, rate_s=50.0, duration_s=0.2, connections=2))
     assert numbers_of(tally.counts) == {"offered": 10, "sent": 10, "accepted": 10, "events": 10}
     assert stub.opened >= 10
@@ -184,13 +166,13 @@ async def test_no_answer_in_time(serve: Serve, monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(client, "DROP_S", 0.02)
     stub = await serve(answer)
-    plan = plan_for(stub.port, rate_s=20.0, duration_s=1.0, connections=2, request_timeout_s=0.4)
+    plan = plan_for(stub.port, rate_s=20.0, duration_s=1.5, connections=2, request_timeout_s=0.8)
     tally = await send(plan)
     assert numbers_of(tally.counts) == {
-        "offered": 20,
-        "sent": 20,
-        "accepted": 19,
-        "events": 19,
+        "offered": 30,
+        "sent": 30,
+        "accepted": 29,
+        "events": 29,
         "connection_errors": 1,
         "unknown": 1,
     }
@@ -199,13 +181,8 @@ async def test_no_answer_in_time(serve: Serve, monkeypatch: pytest.MonkeyPatch) 
 
 async def test_never_answered(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """What has no answer when the run ends is waited for a bounded time, and counted."""
-
-    async def answer(_request: bytes) -> Answered:
-        await asyncio.sleep(60)
-        return reply()
-
     monkeypatch.setattr(client, "FINISH_S", 0.2)
-    stub = await serve(answer)
+    stub = await serve(always(reply(), 60))
     begun_s = time.perf_counter()
     tally = await send(plan_for(stub.port, connections=2))
     assert time.perf_counter() - begun_s < 5
@@ -214,12 +191,7 @@ async def test_never_answered(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> 
 
 async def test_last_answers_are_waited_for(serve: Serve) -> None:
     """An answer that comes after the last request fell due still counts."""
-
-    async def answer(_request: bytes) -> Answered:
-        await asyncio.sleep(0.3)
-        return reply()
-
-    stub = await serve(answer)
+    stub = await serve(always(reply(), 0.3))
     tally = await send(plan_for(stub.port, connections=10))
     assert numbers_of(tally.counts) == {"offered": 10, "sent": 10, "accepted": 10, "events": 10}
 
@@ -251,13 +223,58 @@ async def test_target_that_comes_back(serve: Serve) -> None:
 
 async def test_too_much_waits(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """What falls due while too much waits already is skipped, and counted as that."""
-
-    async def answer(_request: bytes) -> Answered:
-        await asyncio.sleep(0.2)
-        return reply()
-
     monkeypatch.setattr(client, "WAITING_MAX", 5)
-    stub = await serve(answer)
+    stub = await serve(always(reply(), 0.2))
     tally = await send(plan_for(stub.port, rate_s=200.0, connections=1))
     assert tally.counts.skipped >= 10
     assert adds_up(tally.counts)
+
+
+@pytest.mark.parametrize("rate_s", [2_000.0, None], ids=["open", "closed"])
+@pytest.mark.parametrize("profile", ["single", "batch", "mixed"])
+async def test_counts_add_up(serve: Serve, profile: Profile, rate_s: float | None) -> None:
+    """Whatever a target does, each request that fell due has come to exactly one end."""
+    random, late = Random(4), reply()
+    ways = [reply(), reply(202, BATCH), BUSY, refusal(400, "invalid_event"), CLOSING, GONE, late]
+
+    async def answer(_request: bytes) -> Answered:
+        way = random.choices(ways, weights=[50, 5, 5, 5, 3, 3, 3])[0]
+        await asyncio.sleep(0.1 if way is late else 0.001)
+        return way
+
+    stub = await serve(answer)
+    plan = plan_for(
+        stub.port, profile=profile, batch_size=4, rate_s=rate_s, duration_s=0.7, connections=20
+    )
+    tally = await send(plan)
+    counts = tally.counts
+    assert adds_up(counts)
+    assert rate_s is None or counts.offered == 1_400
+    ends = {"accepted", "connection_errors", "events", "offered", "refused", "sent", "unknown"}
+    assert numbers_of(counts).keys() == ends
+    assert counts.refused.keys() == {"503 backlog_full", "400 invalid_event"}
+    assert len(tally.latencies_us) == counts.accepted
+    assert counts.sent == len(stub.requests)
+
+
+async def test_closed_loop(serve: Serve) -> None:
+    """Without a rate each connection sends its next request when the last is answered."""
+    stub = await serve(always(reply(), 0.02))
+    tally = await send(plan_for(stub.port, rate_s=None, duration_s=0.5, connections=3))
+    counts = tally.counts
+    assert counts.offered == counts.sent == counts.accepted
+    assert 10 <= counts.accepted <= 3 * 26
+    assert stub.opened == 3
+
+
+@pytest.mark.parametrize("rate_s", [100.0, None], ids=["open", "closed"])
+async def test_halt(serve: Serve, rate_s: float | None) -> None:
+    """A halt ends the load at once; what is under way is still answered and counted."""
+    stub = await serve(always(reply(), 0.2))
+    tally = Tally(remember=False)
+    sender = sender_of(plan_for(stub.port, rate_s=rate_s, duration_s=60.0), tally)
+    sending = asyncio.create_task(sender.run(time.perf_counter() + START_S))
+    await until(lambda: tally.counts.sent >= 4)
+    sender.halt()
+    await asyncio.wait_for(sending, 10)
+    assert tally.counts.accepted == tally.counts.offered <= 100

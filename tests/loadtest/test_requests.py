@@ -3,6 +3,7 @@
 import re
 import time
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -90,7 +91,7 @@ def test_mixed() -> None:
     sizes = Counter(request.count for request in made)
     assert sizes.keys() == {1, 4}
     assert sizes[4] / 3_000 == pytest.approx(0.1, abs=0.03)
-    for request, following in zip(made, made[1:], strict=False):
+    for request, following in pairwise(made):
         assert following.first == request.first + request.count
     assert len(read(next(r for r in made if r.count == 4)).events) == 4
 

@@ -135,3 +135,20 @@ def test_keys_are_bounded(throttle: Throttle) -> None:
         assert throttle.held_back(str(number)) == 0
     assert len(throttle._next_s) <= KEYS_MAX
     assert throttle.held_back(str(KEYS_MAX * 3 - 1)) is None
+
+
+def test_exceptions_of_libraries() -> None:
+    """A library's failure is one line too, its traceback a field, and names the role."""
+    code = "try:\n    1 / 0\nexcept ZeroDivisionError:\n    logging.getLogger('x').exception('no')"
+    (line,) = lines(code)
+    assert (line["event"], line["role"]) == ("no", "gateway")
+    assert line["exception"].endswith("ZeroDivisionError: division by zero")
+    assert "exc_info" not in line
+
+
+def test_held_back_is_bounded(throttle: Throttle) -> None:
+    """Counts of keys that do not come again are not kept forever."""
+    for number in range(KEYS_MAX * 3):
+        throttle.held_back(str(number))
+        throttle.held_back(str(number))
+    assert len(throttle._held) <= KEYS_MAX

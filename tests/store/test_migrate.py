@@ -96,9 +96,8 @@ async def test_path_that_cannot_be_used() -> None:
 
 async def test_server_that_comes_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """A database server that is not up is waited for, but not for ever."""
-    monkeypatch.setattr("store.migrate.START_WAIT_S", 0.2)
     monkeypatch.setattr("store.migrate.RETRY_S", 0.05)
     engine = open_engine("postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(SettingError, match="CONTOX_DATABASE_URL cannot be used"):
-        await migrate_at_start(engine)
+        await asyncio.wait_for(migrate_at_start(engine, wait_s=0.2), 5)
     await engine.dispose()
