@@ -13,6 +13,7 @@ import uvloop
 import gateway.main
 import worker.main
 from cli.errors import CliError
+from cli.options import Json
 from cli.output import print_json, print_table
 from core.settings import PREFIX, Settings, masked, read, table, unknown
 from runtime.log import configure, get_log
@@ -70,7 +71,7 @@ def ready(role: RoleName = None) -> None:
     raise CliError(f"Nothing listens on {host} port {' or '.join(map(str, asked))}.")
 
 
-def settings(json: bool = False) -> None:
+def settings(json: Json = False) -> None:
     """List every setting: variable, default, meaning."""
     rows = [(PREFIX + name.upper(), default, meta["help"]) for name, default, meta in table()]
     if json:

@@ -161,6 +161,7 @@ async def _deliver(sender: Sender, batch: Batch, summary: Summary) -> None:
         raise CliError(
             f"{error}\n{summary.accepted:,} events are accepted;"
             f" go on with --from-line {batch.numbers[0]}"
+            " (a line without an id of its own may then be stored twice)"
         ) from None
     if reply.status in HALVED and len(batch.lines) > 1:
         for half in batch.halves():

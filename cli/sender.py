@@ -17,6 +17,7 @@ import orjson
 from cli.errors import CliError
 from core.auth import sign
 
+MEMBERS = ("eventId", "accepted", "error", "code")  # one of them is in every answer of a gateway
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 WAIT_FIRST_S = 0.2
 WAIT_MAX_S = 10.0
@@ -65,6 +66,8 @@ class Sender:
             failure, retry_after_s = "", 0.0
             try:
                 status, headers, content = await self._attempt(body, content_type)
+            except ValueError as error:  # a line break in a header's value
+                raise CliError(f"The request cannot be made: {error}") from None
             except (aiohttp.ClientError, TimeoutError) as error:
                 failure = f"no answer from {self._url}: {error or type(error).__name__}"
             else:
@@ -93,14 +96,16 @@ class Sender:
         }
         timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
         async with self._client.post(
-            self._url, data=body, headers=headers, timeout=timeout
+            self._url, data=body, headers=headers, timeout=timeout, allow_redirects=False
         ) as answer:
             text = await answer.read()
         try:
             content = orjson.loads(text)
         except orjson.JSONDecodeError:
             content = None
-        if not isinstance(content, dict):
+        if not isinstance(content, dict) or content.keys().isdisjoint(MEMBERS):
+            if answer.status == 202:
+                raise CliError(f"{self._url} does not answer as a gateway does: {text[:80]!r}")
             content = {"error": f"not an answer of a gateway: {text[:80]!r}"}
         return answer.status, answer.headers, content
 

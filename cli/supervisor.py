@@ -4,6 +4,7 @@ reverse.
 
 import asyncio
 import ctypes
+import shutil
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -119,4 +120,8 @@ def _die_with_parent() -> None:
 
 def script(role: str) -> list[str]:
     """The command line of one of our roles, which names it: contox-ingest ROLE."""
-    return [sys.executable, str(Path(sys.executable).parent / "contox-ingest"), role]
+    beside = Path(sys.executable).with_name("contox-ingest")
+    found = str(beside) if beside.exists() else shutil.which("contox-ingest")
+    if found is None:
+        raise CliError("The command contox-ingest is not installed; make setup installs it.")
+    return [sys.executable, found, role]

@@ -80,6 +80,8 @@ def up(
 async def _run(directory: DataDir, environ: dict[str, str], ready_file: Path | None) -> None:
     stop = stop_event()
     supervisor = Supervisor()
+    if sys.stderr.isatty():
+        sys.stderr.write("Starting queue, gateway and worker ...\n")
     try:
         welcome = await _start(directory, environ, supervisor)
         if ready_file:
@@ -187,6 +189,9 @@ def _print_welcome(welcome: Welcome, directory: DataDir) -> None:
         f"  URL      {welcome.url}\n"
         f"  project  {welcome.project_id}  (name: {DEMO})\n"
         f"  secret   {welcome.secret}",
+        "For the examples of the documentation:",
+        f"  export CONTOX_URL={welcome.url} CONTOX_PROJECT={welcome.project_id}"
+        f" CONTOX_SECRET={welcome.secret}",
         "Send an event:",
         f"  {send}",
         "The same with curl and openssl:",

@@ -43,10 +43,14 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def _url(*schemes: str) -> Callable[[str], str]:
+def _url(*beginnings: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
-        if urlsplit(text).scheme not in schemes:
-            raise ValueError(f"must begin with {' or '.join(f'{s}://' for s in schemes)}")
+        if not text.startswith(beginnings):
+            raise ValueError(f"must begin with {' or '.join(beginnings)}")
+        try:
+            urlsplit(text).port  # noqa: B018 - raises where the port is not a number
+        except ValueError:
+            raise ValueError("must have a number as its port") from None
         return text
 
     return parse
@@ -79,13 +83,13 @@ class Settings:
 
     redis_url: str = _setting(
         "redis://127.0.0.1:6379/0",
-        _url("redis", "rediss", "unix"),
+        _url("redis://", "rediss://", "unix://"),
         "Redis >= 7 or Valkey >= 8 that holds the streams and the caches.",
         secret=True,
     )
     database_url: str = _setting(
         "sqlite:///contox-ingest.db",
-        _url("sqlite", "postgresql"),
+        _url("sqlite:///", "postgresql://"),
         "Where events and projects are stored: sqlite:///FILE or postgresql://….",
         secret=True,
     )

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 from tests.cli.conftest import Command, Result, Target, free_port
 
 PAYLOAD = '{ "z" : 1.0, "a":"\\u00e4\\/ü",\t"n":123456789012345678901234567890}'
+TWICE = " (a line without an id of its own may then be stored twice)"
 INVALID = '{"event":"saved","payload":5}'
 
 
@@ -208,7 +209,7 @@ async def test_no_gateway(send: Command) -> None:
     assert gave_up.startswith(
         f"contox-ingest: Gave up after 0.1 s of retries: no answer from {url}"
     )
-    assert go_on == "0 events are accepted; go on with --from-line 3"
+    assert go_on == f"0 events are accepted; go on with --from-line 3{TWICE}"
 
 
 async def test_refused_as_a_whole(send: Command, target: Target) -> None:
@@ -218,7 +219,7 @@ async def test_refused_as_a_whole(send: Command, target: Target) -> None:
     result = await send("-f", "-", "--batch-size", 2, stdin=ndjson(lines), CONTOX_URL=url)
     first, second = result.err.splitlines()
     assert first.startswith("contox-ingest: The gateway refused the events (404 not_found): ")
-    assert second == "0 events are accepted; go on with --from-line 1"
+    assert second == f"0 events are accepted; go on with --from-line 1{TWICE}"
 
 
 async def test_smaller_limits(send: Command, target: Target) -> None:
@@ -246,5 +247,5 @@ async def test_rejected_before_a_failure(command: Command) -> None:
     assert result.err.splitlines() == [
         "line 1: Not so",
         "contox-ingest: The gateway refused the events (403 forbidden): No",
-        "1 events are accepted; go on with --from-line 3",
+        f"1 events are accepted; go on with --from-line 3{TWICE}",
     ]

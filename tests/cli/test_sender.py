@@ -114,6 +114,29 @@ async def test_final(stub: Stub, sender: Sender, status: int) -> None:
     assert (len(stub.requests), stub.told) == (1, [])
 
 
+@pytest.mark.parametrize("text", ['{"ok":true}', "[]", "<html>"])
+async def test_not_a_gateway(stub: Stub, sender: Sender, text: str) -> None:
+    """A 202 that no gateway gives ends the command with a sentence."""
+    stub.answers = [Answer(202, {}, text)]
+    with pytest.raises(CliError, match="does not answer as a gateway does"):
+        await sender.post(BODY, "application/json")
+
+
+async def test_redirect(stub: Stub, sender: Sender) -> None:
+    """A redirect is not followed: it would send the event to another address, or as a GET."""
+    stub.answers = [Answer(301, {"Location": "/elsewhere"}, "")]
+    assert (await sender.post(BODY, "application/json")).status == 301
+    assert len(stub.requests) == 1
+
+
+async def test_line_break(connect: Connect) -> None:
+    """A project that no header can carry ends the command with a sentence."""
+    sender = connect()
+    sender._project = "proj\n1"
+    with pytest.raises(CliError, match="The request cannot be made"):
+        await sender.post(BODY, "application/json")
+
+
 @pytest.mark.parametrize("status", [0, 408, 429, 500, 502, 503, 504])
 async def test_retried(stub: Stub, sender: Sender, status: int) -> None:
     """A failure that time cures, a closed connection among them, is tried again and told."""
@@ -164,7 +187,7 @@ async def test_no_server(connect: Connect) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "<html>", "[1]", "5"])
-async def test_not_a_gateway(stub: Stub, sender: Sender, text: str) -> None:
+async def test_accepted_by_no_gateway(stub: Stub, sender: Sender, text: str) -> None:
     """An answer that is not a JSON object says that it is not a gateway's."""
     stub.answers = [Answer(404, {}, text)]
     reply = await sender.post(BODY, "application/json")

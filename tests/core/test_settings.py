@@ -73,6 +73,7 @@ def test_value_is_read(variable: str, text: str, value: object) -> None:
 
 
 PORT = "CONTOX_PORT must be a whole number from 0 to 65,535."
+URL_PORT = "CONTOX_DATABASE_URL must have a number as its port."
 MASTER_KEY = "CONTOX_MASTER_KEY must be 32 bytes in base64: openssl rand -base64 32."
 
 
@@ -101,8 +102,11 @@ MASTER_KEY = "CONTOX_MASTER_KEY must be 32 bytes in base64: openssl rand -base64
         (
             "CONTOX_DATABASE_URL",
             "mysql://u:hunter2@h/db",
-            "CONTOX_DATABASE_URL must begin with sqlite:// or postgresql://.",
+            "CONTOX_DATABASE_URL must begin with sqlite:/// or postgresql://.",
         ),
+        ("CONTOX_REDIS_URL", "redis://h:many", "CONTOX_REDIS_URL must have a number as its port."),
+        ("CONTOX_DATABASE_URL", "postgresql://h:x/db", URL_PORT),
+        ("CONTOX_REDIS_URL", "redis://h:99999/0", URL_PORT.replace("DATABASE", "REDIS")),
         ("CONTOX_MASTER_KEY", KEY[:-4], MASTER_KEY),
         ("CONTOX_MASTER_KEY", base64.b64encode(bytes(33)).decode(), MASTER_KEY),
         ("CONTOX_MASTER_KEY", KEY[:-1], MASTER_KEY),

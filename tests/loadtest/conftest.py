@@ -105,8 +105,10 @@ class _Peer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
         self._data += data
-        while found := re.search(rb"Content-Length: (\d+)\r\n\r\n", self._data):
-            size = found.end() + int(found[1])
+        while b"\r\n\r\n" in self._data:
+            start = self._data.index(b"\r\n\r\n") + 4
+            found = re.search(rb"\ncontent-length: (\d+)\r", self._data[:start].lower())
+            size = start + (int(found[1]) if found else 0)
             if size > BODY_BYTES_MAX:
                 size = len(self._data)
             if len(self._data) < size:
@@ -223,7 +225,7 @@ def told(
 ) -> Snapshot:
     """What a process would tell its parent. `counted` are counts since the start."""
     tally = Tally(remember=True)
-    tally.latencies_us = latencies_us or []
+    tally.latencies_us = list(latencies_us or ())
     assert tally.acknowledged is not None
     tally.acknowledged.add_range(acknowledged.start, len(acknowledged))
     return Snapshot(
