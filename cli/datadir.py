@@ -4,7 +4,7 @@ DIR/                  mode 0700
   contox-ingest.db    projects and events (SQLite)
   master.key          seals the projects' secrets (base64)
   queue/              the append-only file of the embedded Valkey
-  stack.json          what runs now: {"url", "redisUrl", "pid"}; there only while it runs
+  stack.json          what runs now: {"url", "workerUrl", "redisUrl", "pid"}; only while it runs
   up.lock             held by the `up` that runs
 """
 

@@ -23,6 +23,7 @@ appendfsync always
 save ""
 maxmemory-policy noeviction
 loglevel warning
+logfile {logfile}
 """
 
 
@@ -40,7 +41,9 @@ def embedded_queue(directory: DataDir) -> tuple[Part, str]:
     port, password = free_port(), secrets.token_hex(16)
     url = f"redis://:{password}@127.0.0.1:{port}/0"
     path = json.dumps(str(directory.queue), ensure_ascii=False)  # Valkey quotes as JSON does
-    config = CONFIG.format(port=port, password=password, directory=path)
+    log = directory.queue / "valkey.log"
+    logfile = json.dumps(str(log), ensure_ascii=False)
+    config = CONFIG.format(port=port, password=password, directory=path, logfile=logfile)
 
     async def ready() -> bool:
         client = open_queue(url)
@@ -52,7 +55,7 @@ def embedded_queue(directory: DataDir) -> tuple[Part, str]:
             await client.aclose()
 
     command = [str(get_binary_path()), "-"]
-    return Part("valkey-server", command, dict(os.environ), ready, stdin=config.encode()), url
+    return Part("valkey-server", command, dict(os.environ), ready, config.encode(), str(log)), url
 
 
 def free_port(host: str = "127.0.0.1") -> int:

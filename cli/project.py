@@ -90,7 +90,7 @@ def rotate_secret(
         grace_s = default_s if grace_seconds is None else grace_seconds
         rotation = await accounts.rotate(found.id, grace_s)
         if not rotation.announced:
-            ttl_s = accounts.settings.keyring_ttl_s
+            ttl_s = 2 * accounts.settings.keyring_ttl_s  # in Redis, and then in memory
             stderr.print(f"The queue is away; gateways learn of the new secret within {ttl_s} s.")
         return {
             "projectId": found.id,

@@ -48,7 +48,10 @@ def _run(name: str, role: Role) -> None:
     try:
         uvloop.run(role(settings))
     except OSError as error:
-        raise CliError(f"The {name} cannot start: {error}") from None
+        raise CliError(
+            f"The {name} cannot start: {error}; are CONTOX_HOST, CONTOX_PORT and"
+            " CONTOX_WORKER_PORT right?"
+        ) from None
 
 
 def ready(role: RoleName = None) -> None:

@@ -34,6 +34,7 @@ class Part:
     environ: dict[str, str]
     ready: Callable[[], Awaitable[bool]]
     stdin: bytes = b""
+    log: str = "its last words above"  # where a person finds why it ended
 
 
 class Supervisor:
@@ -53,7 +54,7 @@ class Supervisor:
             async with asyncio.timeout(START_TIMEOUT_S):
                 while not await part.ready():
                     if process.returncode is not None:
-                        raise CliError(f"{part.name} ended at its start; its last words are above.")
+                        raise CliError(f"{part.name} ended at its start; see {part.log}.")
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
             raise CliError(f"{part.name} was not ready after {START_TIMEOUT_S} s.") from None

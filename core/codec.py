@@ -24,7 +24,7 @@ from core.ids import event_id
 
 VERSION = "1"
 HEADER, BODY = b"h", b"b"
-FIELDS = 9
+DIGITS_MAX = 15
 DECODED_BYTES_MAX = 256 << 20  # a reader's own bound, far over what a gateway lets in
 
 
@@ -60,16 +60,23 @@ def decode(fields: dict[bytes, bytes]) -> Entry:
         return Entry(
             project,
             session,
-            int(received_ms),
+            _number(received_ms),
             Form(form),
             Encoding(encoding),
-            int(count),
-            int(timestamp_s),
+            _number(count),
+            _number(timestamp_s),
             bytes.fromhex(mac),
             fields[BODY],
         )
     except (KeyError, ValueError) as error:
         raise Refused(f"the entry cannot be read: {error}") from None
+
+
+def _number(text: str) -> int:
+    """A whole number that a database's integer can hold. Raises ValueError."""
+    if not text.isdigit() or len(text) > DIGITS_MAX:
+        raise ValueError(f"{text[:32]!r} is not a number of at most {DIGITS_MAX} digits")
+    return int(text)
 
 
 def explode(entry: Entry) -> list[Row]:

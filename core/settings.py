@@ -2,11 +2,11 @@
 
 A setting `body_bytes_max` is the environment variable CONTOX_BODY_BYTES_MAX. The environment is an
 argument: nothing is read at import. The table is printed by `contox-ingest settings` and checked
-against docs/SETTINGS.md by a test.
+against docs/OPERATIONS.md by a test.
 """
 
 import base64
-import binascii
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -18,6 +18,7 @@ from core.body import Limits
 PREFIX = "CONTOX_"
 MASTER_KEY_BYTES = 32
 ACKS = ("memory", "fsynced")
+PASSWORD_IN_QUERY = re.compile(r"([?&]password=)[^&]*")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -61,7 +62,7 @@ def _key(text: str) -> bytes | None:
         return None
     try:
         key = base64.b64decode(text, validate=True)
-    except binascii.Error:
+    except ValueError:
         key = b""
     if len(key) != MASTER_KEY_BYTES:
         raise ValueError(f"must be {MASTER_KEY_BYTES} bytes in base64: openssl rand -base64 32")
@@ -135,7 +136,7 @@ class Settings:
         str(64 << 20), _whole(1, 16 << 30), "Body bytes awaiting the queue's answer, per gateway."
     )
     append_timeout_s: int = _setting(
-        "5", _whole(1, 300), "Seconds that the queue may take to answer an append."
+        "5", _whole(1, 9), "Seconds that the queue may take to answer an append."
     )
     backlog_entries_max: int = _setting(
         "1000000", _whole(1, 10**12), "Entries a partition may hold before the answer is 503."
@@ -164,7 +165,7 @@ class Settings:
         str(16 << 20), _whole(1, 1 << 30), "Body bytes after which the worker writes a batch."
     )
     drain_age_ms_max: int = _setting(
-        "50", _whole(0, 60_000), "Milliseconds that a batch waits for more before it is written."
+        "50", _whole(0, 5_000), "Milliseconds that a batch waits for more before it is written."
     )
     claim_idle_s: int = _setting(
         "60", _whole(1, 86_400), "Seconds after which another worker's entries are taken over."
@@ -199,6 +200,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         raise SettingError("CONTOX_EVENT_BYTES_MAX must not exceed CONTOX_DECODED_BYTES_MAX.")
     if settings.inflight_bytes_max < settings.decoded_bytes_max:
         raise SettingError("CONTOX_INFLIGHT_BYTES_MAX must be CONTOX_DECODED_BYTES_MAX or more.")
+    if settings.claim_idle_s * 1000 <= settings.drain_age_ms_max:
+        raise SettingError("CONTOX_CLAIM_IDLE_S must be more than CONTOX_DRAIN_AGE_MS_MAX.")
     return settings
 
 
@@ -233,8 +236,7 @@ def masked(settings: Settings) -> dict[str, Any]:
 
 
 def mask_url(url: str) -> str:
-    """A URL without the password in it."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return url.replace(f":{parts.password}@", ":***@", 1)
+    """A URL without the password in it, be it before the host or in the query."""
+    url = PASSWORD_IN_QUERY.sub(r"\1***", url)
+    password = urlsplit(url).password
+    return url if password is None else url.replace(f":{password}@", ":***@", 1)

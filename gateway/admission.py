@@ -98,8 +98,9 @@ class Admission:
             mac=mac,
             body=batch.body,
         )
+        event_ids = _ids(batch, entry)
         durability = await self._queue.append(entry)
-        return Accepted(batch.form, _ids(batch, entry), batch.refused, session, durability)
+        return Accepted(batch.form, event_ids, batch.refused, session, durability)
 
     async def _authenticate(self, head: Head, body: bytes, now_ms: int) -> tuple[str, int, bytes]:
         """(project id, signed timestamp, MAC). Raises Rejected: unauthorized, forbidden."""

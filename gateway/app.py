@@ -21,7 +21,7 @@ numbers = count(1)
 def build_app(endpoint: Endpoint, *, meter: Meter, missing: Readiness) -> web.Application:
     """The gateway's application. `missing`: what keeps it from accepting durably now."""
     app = web.Application(middlewares=[json_errors])
-    app.router.add_post(PATH, endpoint.ingest)
+    app.router.add_post(PATH, endpoint.ingest, expect_handler=expect_continue)
     app.router.add_routes(status_routes(meter, missing))
     app.on_response_prepare.append(add_fixed_headers)
     app.on_response_prepare.append(add_request_id)
@@ -43,6 +43,18 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         response = to_response(not_accepted(NotAccepted(Reason.INTERNAL)))
     response.force_close()
     return response
+
+
+async def expect_continue(request: web.Request) -> web.StreamResponse | None:
+    """Ask for the body where the client waits to be asked (RFC 9110, section 10.1.1)."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        sentence = "Only 100-continue can be expected"
+        response = to_response(not_accepted(NotAccepted(Reason.BAD_REQUEST, sentence)))
+        response.force_close()
+        return response
+    assert request.transport is not None
+    request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    return None
 
 
 async def add_request_id(_request: web.Request, response: web.StreamResponse) -> None:

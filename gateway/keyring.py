@@ -107,12 +107,14 @@ class Keyring:
     def forget(self, project_id: str) -> None:
         """Drop what is cached of a project; a lookup under way will not be cached."""
         self._invalidations += 1
+        self._lookups.pop(project_id, None)  # who comes now must not be told what it found before
         self._known.pop(project_id, None)
         self._unknown.pop(project_id, None)
 
     def forget_all(self) -> None:
         """Drop everything: changes may have been missed."""
         self._invalidations += 1
+        self._lookups.clear()
         self._known.clear()
         self._unknown.clear()
 
@@ -123,6 +125,7 @@ class Keyring:
             try:
                 async with queue.pubsub(ignore_subscribe_messages=True) as channel:
                     await channel.subscribe(CHANNEL)
+                    await channel.get_message(timeout=CHANNEL_POLL_S)  # the confirmation
                     self.forget_all()
                     backoff.reset()
                     while True:
@@ -136,7 +139,8 @@ class Keyring:
             await backoff.wait()
 
     def _finish(self, project_id: str, lookup: asyncio.Task[Credentials]) -> None:
-        self._lookups.pop(project_id, None)
+        if self._lookups.get(project_id) is lookup:
+            del self._lookups[project_id]
         if not lookup.cancelled():
             lookup.exception()  # each waiter has been told; none may be left
 

@@ -46,7 +46,7 @@ class Gateway:
 
     def missing(self) -> list[str]:
         """What keeps it from accepting durably now, as sentences."""
-        reasons = [self.publisher.away] if self.publisher.away else []
+        reasons = [why for why in (self.publisher.away, self.publisher.full) if why]
         if self.backlog.full:
             reasons.append("The backlog is full")
         if self.leaving:

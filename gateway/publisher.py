@@ -55,6 +55,7 @@ class Publisher:
         self._wake = asyncio.Event()
         self._throttle = Throttle(10)
         self.away = "The queue has not been reached yet"  # why appends are refused, or empty
+        self.full = ""  # why the last append was refused, though the queue is there
 
     async def append(self, entry: Entry) -> str:
         """See core.ports.EventQueue."""
@@ -77,14 +78,17 @@ class Publisher:
             try:
                 await connection.connect()
                 waitaof = self._ack == "fsynced" and await needs_waitaof(connection)
+                await self._ping(connection)
                 self._come_back()
-                backoff.reset()
                 while True:
                     await self._wait_for_work(connection)
                     await self._commit(connection, waitaof=waitaof)
+                    backoff.reset()
             except (*QUEUE_ERRORS, TierError) as error:
                 self._go_away(error)
             finally:
+                self._fail(self._gathered)  # nobody may be left waiting, cancelled or not
+                self._gathered = []
                 await connection.disconnect(nowait=True)
             await backoff.wait()
 
@@ -95,9 +99,12 @@ class Publisher:
             try:
                 await asyncio.wait_for(self._wake.wait(), PING_S)
             except TimeoutError:
-                async with asyncio.timeout(self._append_timeout_s):
-                    await connection.send_packed_command(PING, check_health=False)
-                    await connection.read_response()
+                await self._ping(connection)
+
+    async def _ping(self, connection: AbstractConnection) -> None:
+        async with asyncio.timeout(self._append_timeout_s):
+            await connection.send_packed_command(PING, check_health=False)
+            await connection.read_response()
 
     async def _commit(self, connection: AbstractConnection, *, waitaof: bool) -> None:
         """Write what has gathered and answer it. Raises if the connection is of no more use."""
@@ -114,8 +121,15 @@ class Publisher:
         except BaseException:  # cancelled too: nobody may be left waiting
             self._fail(group)
             raise
+        if not synced:
+            replies = [ResponseError("the sync timed out")] * len(group)
         for append, reply in zip(group, replies, strict=True):
-            self._settle(append, reply if synced else ResponseError("the sync timed out"))
+            self._settle(append, reply)
+        errors = [reply for reply in replies if isinstance(reply, ResponseError)]
+        full = [error for error in errors if isinstance(error, OutOfMemoryError)]
+        self.full = "The queue is out of memory" if full else ""
+        if len(errors) > len(full):  # read-only, no disk, no permission: perhaps not so elsewhere
+            raise errors[0]
 
     def _settle(self, append: _Append, reply: bytes | ResponseError) -> None:
         """Answer one request; it may have gone meanwhile."""
@@ -142,14 +156,12 @@ class Publisher:
         log.info("queue connected", durability=self._ack)
 
     def _go_away(self, error: Exception) -> None:
-        """Refuse appends from now on, and answer those that have gathered."""
-        away = f"The queue is away: {error}"
+        """Refuse appends from now on."""
+        away = f"The queue is away: {error or type(error).__name__}"
         if away != self.away:  # the first failure, and each new cause
             log.error("queue away", error=str(error))
         self.away = away
         self._meter.set(Metric.QUEUE_CONNECTED, 0)
-        gathered, self._gathered = self._gathered, []
-        self._fail(gathered)
 
     def _xadd(self, entry: Entry) -> bytes:
         key = stream_key(partition_of(entry.project, self._partitions)).encode()

@@ -6,6 +6,7 @@ The first gateway to see an event of a project without an open session sets the 
 it. The start is in the id, so every process knows the end without asking.
 """
 
+import asyncio
 import os
 
 from redis.asyncio import Redis
@@ -24,6 +25,7 @@ class Sessions:
         self._queue = queue
         self._entries_max = entries_max
         self._open: dict[str, tuple[str, int]] = {}
+        self._asking: dict[str, asyncio.Task[str]] = {}
 
     def cached(self, project_id: str, now_ms: int) -> str | None:
         """The open session if memory has it; None means: ask `join`."""
@@ -33,7 +35,23 @@ class Sessions:
         return found[0]
 
     async def join(self, project_id: str, now_ms: int) -> str:
-        """The project's open session, opened if there is none. Raises Unavailable."""
+        """The project's open session, opened if there is none; asked once for all who wait.
+
+        Raises Unavailable.
+        """
+        asking = self._asking.get(project_id)
+        if asking is None:
+            asking = asyncio.create_task(self._ask(project_id, now_ms))
+            self._asking[project_id] = asking
+            asking.add_done_callback(lambda done: self._finish(project_id, done))
+        return await asyncio.shield(asking)
+
+    def _finish(self, project_id: str, asking: asyncio.Task[str]) -> None:
+        del self._asking[project_id]
+        if not asking.cancelled():
+            asking.exception()  # each waiter has been told; none may be left
+
+    async def _ask(self, project_id: str, now_ms: int) -> str:
         key = f"contox:session:{project_id}"
         new = session_id(now_ms, os.urandom(ENTROPY_BYTES))
         try:

@@ -1,7 +1,8 @@
 """Whether the server's settings can give `fsynced`, and how.
 
 appendfsync always syncs before it replies (https://valkey.io/topics/persistence/); with everysec,
-WAITAOF tells when the connection's writes have been synced; with no, nothing does.
+WAITAOF tells when the connection's writes have been synced; with no, nothing does. While the file
+is rewritten, no-appendfsync-on-rewrite suspends even always: then WAITAOF is asked, too.
 """
 
 from redis.asyncio.connection import AbstractConnection
@@ -21,8 +22,9 @@ async def needs_waitaof(connection: AbstractConnection) -> bool:
     try:
         appendonly = await _setting(connection, "appendonly")
         appendfsync = await _setting(connection, "appendfsync")
-    except ResponseError:
-        return True
+        paused = await _setting(connection, "no-appendfsync-on-rewrite")
+    except (ResponseError, ValueError):  # not allowed, or hidden
+        return await _can_wait(connection)
     if appendonly != "yes":
         raise TierError(
             "CONTOX_ACK=fsynced needs an append-only file: set appendonly yes on the queue's"
@@ -33,7 +35,22 @@ async def needs_waitaof(connection: AbstractConnection) -> bool:
             "CONTOX_ACK=fsynced needs a sync: set appendfsync to always or everysec on the queue's"
             " server, or CONTOX_ACK=memory."
         )
-    return appendfsync != "always"
+    if appendfsync == "always" and paused == "no":
+        return False
+    return await _can_wait(connection)
+
+
+async def _can_wait(connection: AbstractConnection) -> bool:
+    """True if the server knows WAITAOF. Raises TierError if it does not."""
+    await connection.send_command("WAITAOF", 0, 0, 0)
+    try:
+        await connection.read_response()
+    except ResponseError:
+        raise TierError(
+            "CONTOX_ACK=fsynced needs appendfsync always here, since the queue's server is older"
+            " than Redis 7.2 and cannot tell when it has synced; or set CONTOX_ACK=memory."
+        ) from None
+    return True
 
 
 async def _setting(connection: AbstractConnection, name: str) -> str:

@@ -32,6 +32,7 @@ REFUSED_BY_STORE = (
     DataError,
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
+    asyncpg.RaiseError,  # what a trigger of the operator's raises
 )
 STORE_AWAY = (
     DBAPIError,

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
 from core.codec import decode, explode
 from core.errors import Refused, Unavailable
@@ -26,7 +26,7 @@ from worker.drain import Drain
 
 log = get_log()
 IDLE_BLOCK_MS = 500  # a stop is noticed at least this often
-COUNT_FIRST, COUNT_MAX = 16, 1_000  # entries asked for at once
+COUNT_FIRST, COUNT_MAX = 16, 200  # entries asked for at once, each up to a body's limit
 
 Delivery = tuple[bytes, dict[bytes, bytes]]  # entry id, fields; no fields: it was deleted
 
@@ -70,9 +70,10 @@ class Consumer:
             try:
                 await self._ensure_group()
                 self._recovering = True
-                self.away = ""
                 while not self._stop.is_set():
-                    if deliveries := await self._read():
+                    deliveries = await self._read()
+                    self.away = ""
+                    if deliveries:
                         await self._process(deliveries)
                     backoff.reset()
             except Unavailable as error:
@@ -90,6 +91,8 @@ class Consumer:
         """Create the group if it is missing; from the start, since storing twice is harmless."""
         try:
             await self._queue.xgroup_create(self._stream, GROUP, id="0", mkstream=True)
+        except OutOfMemoryError:
+            return  # most likely it is there, and draining is what frees memory; a read will tell
         except ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
@@ -152,25 +155,30 @@ class Consumer:
         return list(deliveries)
 
     async def _process(self, deliveries: list[Delivery]) -> None:
-        """Store what was read, then acknowledge it. Raises with nothing acknowledged."""
-        started_s = time.perf_counter()
-        rows: list[Row] = []
-        origins: list[bytes] = []  # of each row, its entry's id
-        dead: list[DeadLetter] = []
+        """Store what was read, in batches within the bounds, and acknowledge each.
+
+        The bounds count decoded events: compressed bodies may hold a hundred times what was read.
+        """
+        batch = Batch()
         for entry_id, fields in deliveries:
-            try:
-                exploded = explode(decode(fields)) if fields else []
-            except Refused as error:
-                dead.append(of_entry(entry_id, fields, error.why))
-                self._meter.add(Metric.ENTRIES_DEAD)
-                continue
-            rows += exploded
-            origins += [entry_id] * len(exploded)
-        refused = await self._drain.store(rows)
-        dead += [of_event(origins[index], rows[index], why) for index, why in refused.items()]
-        await self._acknowledge([entry_id for entry_id, _ in deliveries], dead)
+            batch.add(entry_id, fields)
+            if len(batch.rows) >= self._events_max or batch.payload_bytes >= self._bytes_max:
+                await self._store(batch)
+                batch = Batch()
+        if batch.entry_ids:
+            await self._store(batch)
+
+    async def _store(self, batch: "Batch") -> None:
+        """Store a batch, then acknowledge it. Raises with nothing of it acknowledged."""
+        started_s = time.perf_counter()
+        refused = await self._drain.store(batch.rows)
+        dead = batch.unreadable + [
+            of_event(batch.origins[index], batch.rows[index], why) for index, why in refused.items()
+        ]
+        await self._acknowledge(batch.entry_ids, dead)
+        self._meter.add(Metric.ENTRIES_DEAD, len(batch.unreadable))
         self._meter.add(Metric.EVENTS_DEAD, len(refused))
-        self._count_lost([entry_id for entry_id, fields in deliveries if not fields])
+        self._count_lost(batch.lost)
         self._meter.observe(Metric.DRAIN_SECONDS, time.perf_counter() - started_s)
 
     async def _acknowledge(self, entry_ids: list[bytes], dead: list[DeadLetter]) -> None:
@@ -199,6 +207,33 @@ class Consumer:
                 entries=len(entry_ids),
                 first=entry_ids[0].decode(),
             )
+
+
+class Batch:
+    """Entries on their way to the store, decoded."""
+
+    def __init__(self) -> None:
+        self.entry_ids: list[bytes] = []
+        self.rows: list[Row] = []
+        self.origins: list[bytes] = []  # of each row, its entry's id
+        self.unreadable: list[DeadLetter] = []
+        self.lost: list[bytes] = []  # entries without fields: deleted before they were stored
+        self.payload_bytes = 0
+
+    def add(self, entry_id: bytes, fields: dict[bytes, bytes]) -> None:
+        """Take in an entry."""
+        self.entry_ids.append(entry_id)
+        if not fields:
+            self.lost.append(entry_id)
+            return
+        try:
+            rows = explode(decode(fields))
+        except Refused as error:
+            self.unreadable.append(of_entry(entry_id, fields, error.why))
+            return
+        self.rows += rows
+        self.origins += [entry_id] * len(rows)
+        self.payload_bytes += sum(len(row.payload) for row in rows)
 
 
 def _size(deliveries: list[Delivery]) -> tuple[int, int]:

@@ -53,6 +53,7 @@ def test_payload_is_kept_byte_for_byte(payload: bytes) -> None:
         pytest.param(0, 0, id="epoch"),
         pytest.param(1705312200, 1705312200000, id="seconds"),
         pytest.param(1705312200.123, 1705312200123, id="fraction of a second"),
+        pytest.param(1.005, 1005, id="fraction that floats fall short of"),
         pytest.param(253402300799, 253402300799000, id="last second"),
         pytest.param("2024-01-15T09:50:00Z", 1705312200000, id="UTC"),
         pytest.param("2024-01-15t09:50:00z", 1705312200000, id="lower case"),

@@ -110,7 +110,9 @@ MASTER_KEY = "CONTOX_MASTER_KEY must be 32 bytes in base64: openssl rand -base64
         ("CONTOX_MASTER_KEY", KEY[:-4], MASTER_KEY),
         ("CONTOX_MASTER_KEY", base64.b64encode(bytes(33)).decode(), MASTER_KEY),
         ("CONTOX_MASTER_KEY", KEY[:-1], MASTER_KEY),
+        ("CONTOX_MASTER_KEY", KEY[:4] + "!" + KEY[4:], MASTER_KEY),
         ("CONTOX_MASTER_KEY", "hunter2!" * 8, MASTER_KEY),
+        ("CONTOX_MASTER_KEY", "\u00e9" * 44, MASTER_KEY),
         (
             "CONTOX_EVENT_BYTES_MAX",
             "8388609",
@@ -134,7 +136,6 @@ def test_wrong_value_is_one_sentence(variable: str, text: str, sentence: str) ->
     ("variable", "text"),
     [
         ("CONTOX_PORT", "1" * 5000),
-        ("CONTOX_MASTER_KEY", "\u00e9" * 44),
         ("CONTOX_REDIS_URL", "redis://[::1"),
     ],
 )
@@ -156,6 +157,13 @@ def test_odd_value_is_a_sentence_too(variable: str, text: str) -> None:
 def test_related_limits_may_be_equal(environ: dict[str, str]) -> None:
     """An event as large as a body, and as much in flight as one body, are taken."""
     read(environ)
+
+
+def test_entries_are_not_claimed_from_a_batch_in_the_making() -> None:
+    """Claiming must take longer than the filling of a batch, by a millisecond at least."""
+    with pytest.raises(SettingError, match=r"^CONTOX_CLAIM_IDLE_S must be more than CONTOX_DRAIN"):
+        read({"CONTOX_CLAIM_IDLE_S": "5", "CONTOX_DRAIN_AGE_MS_MAX": "5000"})
+    read({"CONTOX_CLAIM_IDLE_S": "5", "CONTOX_DRAIN_AGE_MS_MAX": "4999"})
 
 
 def test_secrets_are_masked() -> None:
@@ -189,7 +197,10 @@ def test_secrets_are_masked() -> None:
         ("redis://user:pw@h", "redis://user:***@h"),
         ("redis://user:p@w:x@h/pw", "redis://user:***@h/pw"),
         ("redis://redis:redis@redis", "redis://redis:***@redis"),
+        ("redis://h/0?db=1&password=pw&x=y", "redis://h/0?db=1&password=***&x=y"),
         ("unix://:pw@/run/valkey.sock", "unix://:***@/run/valkey.sock"),
+        ("unix:///run/v.sock?db=1&password=pw&x=y", "unix:///run/v.sock?db=1&password=***&x=y"),
+        ("postgresql://u@h/d?password=pw", "postgresql://u@h/d?password=***"),
     ],
 )
 def test_password_of_a_url_is_masked(url: str, shown: str) -> None:

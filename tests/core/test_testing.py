@@ -9,6 +9,9 @@ from core.errors import Reason, Unavailable
 from core.event import Row
 from core.ports import Conflict, EventFilter, Project, ProjectKeys, SealedSecret
 from core.testing import MemoryEvents, MemoryProjects, MemoryQueue
+from tests.contracts.event_queue import Appended, EventQueueContract
+from tests.contracts.event_store import EventStoreContract
+from tests.contracts.project_store import ProjectStoreContract
 
 PROJECT = Project("proj_1", "demo", "active", 1, 1)
 OLD, NEW = SealedSecret(b"old", None), SealedSecret(b"new", None)
@@ -91,3 +94,39 @@ async def test_queue_keeps_entries_unless_it_fails() -> None:
     assert queue.entries == []
     queue.failing = None
     assert (await queue.append(ENTRY), queue.entries) == ("fsynced", [ENTRY])
+
+
+class TestMemoryEvents(EventStoreContract):
+    """The fake keeps to the contract of the real stores."""
+
+    @pytest.fixture
+    def store(self) -> MemoryEvents:
+        """The store under test."""
+        return MemoryEvents()
+
+
+class TestMemoryProjects(ProjectStoreContract):
+    """The fake keeps to the contract of the real stores."""
+
+    @pytest.fixture
+    def store(self) -> MemoryProjects:
+        """The store under test."""
+        return MemoryProjects()
+
+
+class TestMemoryQueue(EventQueueContract):
+    """The fake keeps to the contract of the publisher."""
+
+    @pytest.fixture
+    def event_queue(self) -> MemoryQueue:
+        """The queue under test."""
+        return MemoryQueue()
+
+    @pytest.fixture
+    def appended(self, event_queue: MemoryQueue) -> Appended:
+        """What is in it."""
+
+        async def read_back() -> list[Entry]:
+            return event_queue.entries
+
+        return read_back

@@ -254,3 +254,21 @@ async def test_too_many_lookups(
     assert refused.value.reason is Reason.OVERLOADED
     projects.go_on.set()
     await asyncio.gather(*lookups)
+
+
+async def test_who_comes_after_a_change_is_told_of_it(
+    keyring: Keyring, projects: CountedProjects, queue: Redis
+) -> None:
+    """A request after an invalidation does not join a lookup that began before it."""
+    projects.go_on.clear()
+    early = asyncio.create_task(keyring.load("proj_1"))
+    await until(lambda: projects.lookups == 1)
+    await projects.rotate("proj_1", sealed("two"), now_ms=0, old_expires_ms=0)
+    await KeyCache(queue, ttl_s=30).announce(
+        "proj_1", await MemoryProjects.keys(projects, "proj_1")
+    )
+    keyring.forget("proj_1")
+    late = asyncio.create_task(keyring.load("proj_1"))
+    assert verifies(await asyncio.wait_for(late, 5), "two")
+    projects.go_on.set()
+    await early

@@ -151,7 +151,26 @@ async def test_memory_full(own_queue_server: QueueServer) -> None:
             await publisher.append(ENTRY)
         assert refused.value.reason is Reason.BACKLOG_FULL
         assert publisher._meter.get(Metric.APPEND_FAILURES, "backlog_full") == 1
+        assert publisher.full == "The queue is out of memory"
+        assert not publisher.away
         client.config_set("maxmemory", "0")
+        await publisher.append(ENTRY)
+        assert not publisher.full
+    client.close()
+
+
+async def test_server_that_may_not_write(own_queue_server: QueueServer) -> None:
+    """A server that has become a replica is left, so that a connection finds the new master."""
+    client = redis.Redis(port=own_queue_server.port)
+    async with publishing(own_queue_server.url) as publisher:
+        await is_connected(publisher)
+        client.replicaof("127.0.0.1", 1)
+        with pytest.raises(Unavailable) as refused:
+            await publisher.append(ENTRY)
+        assert refused.value.reason is Reason.QUEUE_UNAVAILABLE
+        await until(lambda: bool(publisher.away))
+        client.replicaof("NO", "ONE")
+        await is_connected(publisher)
         await publisher.append(ENTRY)
     client.close()
 
@@ -206,10 +225,8 @@ async def test_waitaof(server_with: Callable[..., QueueServer]) -> None:
     try:
         client.execute_command("WAITAOF", 0, 0, 0)
     except redis.ResponseError:  # Redis before 7.2 cannot tell: no append may claim to be synced
-        async with publishing(server.url, append_timeout_s="1") as publisher:
-            await is_connected(publisher)
-            with pytest.raises(Unavailable):
-                await publisher.append(ENTRY)
+        async with publishing(server.url) as publisher:
+            await until(lambda: "appendfsync always" in publisher.away)
         client.close()
         return
     async with publishing(server.url) as publisher:

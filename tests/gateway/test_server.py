@@ -65,3 +65,17 @@ async def test_leaving_mid_body_is_silent(running: Running, capsys: pytest.Captu
     await asyncio.sleep(0.1)
     assert "".join(capsys.readouterr()) == ""
     assert running.gateway.endpoint._active == 0
+
+
+async def test_expectations(running: Running) -> None:
+    """A client that waits to be asked for its body is asked; other expectations are refused."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.gateway.port)
+    request = running.producer.request(added=[("Expect", "100-continue")])
+    head, _, body = request.partition(b"\r\n\r\n")
+    writer.write(head + b"\r\n\r\n")
+    assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+    writer.write(body)
+    assert (await read_reply(reader)).status == 202
+    writer.close()
+    reply = await running.producer.post(added=[("Expect", "foo")])
+    assert (reply.status, reply.json["code"]) == (400, "bad_request")

@@ -1,5 +1,7 @@
 """Sessions on a real queue: who opens one, who joins it, and when it ends."""
 
+import asyncio
+
 import pytest
 from redis.asyncio import Redis
 
@@ -64,3 +66,13 @@ async def test_queue_away() -> None:
     with pytest.raises(Unavailable):
         await Sessions(queue, entries_max=10).join("proj_1", now_ms())
     await queue.aclose()
+
+
+async def test_asked_once(queue: Redis) -> None:
+    """Five hundred requests at a session's start are one question, and get one answer."""
+    before = (await queue.info("stats"))["total_commands_processed"]
+    sessions = Sessions(queue, entries_max=10)
+    joined = await asyncio.gather(*(sessions.join("proj_1", now_ms()) for _ in range(500)))
+    after = (await queue.info("stats"))["total_commands_processed"]
+    assert len(set(joined)) == 1
+    assert after - before < 20

@@ -7,7 +7,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from redis.asyncio import Redis
@@ -143,22 +143,29 @@ class _Peer(asyncio.Protocol):
         self._transport.abort()
 
 
+@asynccontextmanager
+async def answering(answer: Answer) -> AsyncIterator[Stub]:
+    """A stub that listens as long as the context lasts."""
+    stub = Stub(answer)
+    await stub.start()
+    try:
+        yield stub
+    finally:
+        await stub.stop()
+
+
 Serve = Callable[[Answer], Awaitable[Stub]]
 
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
     """Start stubs; they end with the test."""
-    stubs: list[Stub] = []
+    async with AsyncExitStack() as stack:
 
-    async def start(answer: Answer) -> Stub:
-        stubs.append(Stub(answer))
-        await stubs[-1].start()
-        return stubs[-1]
+        async def start(answer: Answer) -> Stub:
+            return await stack.enter_async_context(answering(answer))
 
-    yield start
-    for stub in stubs:
-        await stub.stop()
+        yield start
 
 
 def always(answered: Answered, delay_s: float = 0.0) -> Answer:

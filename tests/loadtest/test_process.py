@@ -106,7 +106,7 @@ async def test_halt(serve: Serve, children: list[Child]) -> None:
 
 
 async def test_hostile(serve: Serve, children: list[Child]) -> None:
-    """The first process of a hostile run also opens connections beside the load; others do not."""
+    """The first process of a hostile run opens further connections; each counts wrong answers."""
     stub = await serve(accept)
     plan = plan_for(
         stub.port,

@@ -8,13 +8,13 @@ import multiprocessing
 import time
 from itertools import pairwise
 
-import psutil
 import pytest
 
 from loadtest.measure import Bits, percentiles_ms
 from loadtest.plan import Plan
 from loadtest.run import Outcome, run
 from tests.loadtest.conftest import (
+    Answer,
     Answered,
     Serve,
     accept,
@@ -27,12 +27,6 @@ from tests.loadtest.conftest import (
 
 def watch(_outcome: Outcome) -> None:
     """Nobody looks."""
-
-
-def children() -> list[psutil.Process]:
-    """The sending processes that run now."""
-    found = psutil.Process().children()
-    return [p for p in found if any("spawn_main" in word for word in p.cmdline())]
 
 
 def test_two_processes() -> None:
@@ -110,7 +104,7 @@ async def test_run(serve: Serve) -> None:
     assert len(seen) >= 3
     assert all(before <= after for before, after in pairwise(seen))
     assert sum(second.requests for second in outcome.seconds()) == counts.accepted
-    assert children() == []
+    assert multiprocessing.active_children() == []
 
 
 async def test_ctrl_c(serve: Serve) -> None:
@@ -128,7 +122,7 @@ async def test_ctrl_c(serve: Serve) -> None:
     counts = outcome.counts
     assert 0 < counts.accepted == counts.offered == sum(outcome.made.values())
     assert sum(map(len, outcome.acknowledged.values())) == counts.accepted
-    assert children() == []
+    assert multiprocessing.active_children() == []
 
 
 async def test_killed_sender(serve: Serve) -> None:
@@ -137,7 +131,7 @@ async def test_killed_sender(serve: Serve) -> None:
 
     def kill(outcome: Outcome) -> None:
         if outcome.counts.accepted:
-            for child in children()[:1]:
+            for child in multiprocessing.active_children():
                 child.kill()
 
     outcome = await asyncio.to_thread(run, plan_for(stub.port, duration_s=60.0), kill)
@@ -147,7 +141,7 @@ async def test_killed_sender(serve: Serve) -> None:
     assert multiprocessing.active_children() == []
 
 
-def stalling(at_s: float, stall_s: float) -> tuple[list[float], object]:
+def stalling(at_s: float, stall_s: float) -> Answer:
     """A stub's answer that says nothing for a while, from some time after the first request."""
     first_s: list[float] = []
 
@@ -158,7 +152,7 @@ def stalling(at_s: float, stall_s: float) -> tuple[list[float], object]:
         await asyncio.sleep(until_s - now_s if until_s - stall_s <= now_s < until_s else 0.005)
         return reply()
 
-    return first_s, answer
+    return answer
 
 
 async def test_coordinated_omission(serve: Serve) -> None:
@@ -169,7 +163,7 @@ async def test_coordinated_omission(serve: Serve) -> None:
         assert outcome.counts.accepted > 500
         return percentiles_ms(outcome.histogram)
 
-    stubs = [await serve(stalling(1.2, 1.0)[1]) for _ in range(2)]  # type: ignore[arg-type]
+    stubs = [await serve(stalling(1.2, 1.0)) for _ in range(2)]
     opened, closed = await asyncio.gather(
         measured(plan_for(stubs[0].port, rate_s=300.0, duration_s=3.5, connections=50)),
         measured(plan_for(stubs[1].port, rate_s=None, duration_s=3.5, connections=4)),

@@ -4,7 +4,6 @@ import contextlib
 import json
 import sqlite3
 import subprocess
-import threading
 import time
 
 import psutil
@@ -54,32 +53,38 @@ def test_killed_while_events_flow(stack: Stack, victim: str) -> None:
     file = stack.directory / "events.ndjson"
     lines = [f'{{"id":"{i}","event":"e","payload":{p}}}\n' for i, p in payloads.items()]
     file.write_text("".join(lines))
-    command = [*COMMAND, "send", "--file", str(file), "--batch-size", "50", "--json"]
+    command = [*COMMAND, "send", "--file", str(file), "--batch-size", "10", "--json"]
     sender = subprocess.Popen(command, env=stack.environ(), stdout=subprocess.PIPE)
-    killer = threading.Thread(target=kill_three_times, args=(stack, victim))
-    killer.start()
+    seen = [kill_in_the_flow(stack, victim) for _ in range(3)]
     output, _ = sender.communicate(timeout=200)
-    killer.join()
     assert sender.returncode == 0
     assert json.loads(output)["accepted"] == 20_000
+    assert 0 < seen[0] < seen[1] < seen[2] < 20_000  # each kill came in the middle of the flow
     assert stored(stack, len(payloads)) == payloads
 
 
-def kill_three_times(stack: Stack, victim: str) -> None:
-    """SIGKILL a part three times, half a second apart."""
-    for _ in range(3):
-        time.sleep(0.5)
-        stack.kill(victim)
+def kill_in_the_flow(stack: Stack, victim: str) -> int:
+    """SIGKILL a part once more events have been stored; returns how many there were."""
+    before = count_rows(stack)
+    wait_until(lambda: count_rows(stack) > before, 60)
+    rows = count_rows(stack)
+    stack.kill(victim)
+    return rows
+
+
+def count_rows(stack: Stack) -> int:
+    """How many events are stored."""
+    database = sqlite3.connect(f"file:{stack.data}/contox-ingest.db?mode=ro", uri=True)
+    try:
+        return int(database.execute("SELECT count(*) FROM events").fetchone()[0])
+    finally:
+        database.close()
 
 
 def stored(stack: Stack, count: int) -> dict[str, str]:
     """Payload text by id, once `count` rows are there; a second more shows that no more come."""
     database = sqlite3.connect(f"file:{stack.data}/contox-ingest.db?mode=ro", uri=True)
-
-    def rows() -> int:
-        return int(database.execute("SELECT count(*) FROM events").fetchone()[0])
-
-    wait_until(lambda: rows() >= count, 60)
+    wait_until(lambda: count_rows(stack) >= count, 60)
     time.sleep(1)
     found = database.execute("SELECT event_id, payload FROM events").fetchall()
     database.close()

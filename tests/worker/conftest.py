@@ -65,44 +65,38 @@ class Draining:
         self.stop = stop
 
 
-@asynccontextmanager
-async def draining(queue: Redis, store: EventStore, **changed: str) -> AsyncIterator[Draining]:
-    """Run a consumer; leaving stops it in order, and fails if it does not end."""
+def make(queue: Redis, store: EventStore, changed: dict[str, str]) -> Draining:
+    """A consumer that does not run yet; changed settings are given without their prefix."""
     settings = read({**SETTINGS, **{f"CONTOX_{k.upper()}": v for k, v in changed.items()}})
     stop, meter = asyncio.Event(), Meter("worker")
-    drain = Drain(store, meter, stop)
     consumer = Consumer(
         queue,
         0,
         name=settings.worker_name,
-        drain=drain,
+        drain=Drain(store, meter, stop),
         settings=settings,
         meter=meter,
         stop=stop,
     )
-    task = asyncio.create_task(consumer.run())
+    return Draining(consumer, meter, stop)
+
+
+@asynccontextmanager
+async def draining(queue: Redis, store: EventStore, **changed: str) -> AsyncIterator[Draining]:
+    """Run a consumer; leaving stops it in order, and fails if it does not end."""
+    running = make(queue, store, changed)
+    task = asyncio.create_task(running.consumer.run())
     try:
-        yield Draining(consumer, meter, stop)
+        yield running
     finally:
-        stop.set()
+        running.stop.set()
         await asyncio.wait_for(task, 10)
 
 
 async def crash(queue: Redis, store: EventStore, **changed: str) -> None:
     """Run a consumer until it has read something, then drop it without any goodbye."""
-    settings = read({**SETTINGS, **{f"CONTOX_{k.upper()}": v for k, v in changed.items()}})
-    stop, meter = asyncio.Event(), Meter("worker")
-    drain = Drain(store, meter, stop)
-    consumer = Consumer(
-        queue,
-        0,
-        name=settings.worker_name,
-        drain=drain,
-        settings=settings,
-        meter=meter,
-        stop=stop,
-    )
-    task = asyncio.create_task(consumer.run())
+    running = make(queue, store, changed)
+    task = asyncio.create_task(running.consumer.run())
     async with asyncio.timeout(10):
         while not await pending(queue):
             await asyncio.sleep(0.005)

@@ -1,5 +1,7 @@
 """One partition on a real queue: what is stored, acknowledged, and kept as a dead letter."""
 
+import gzip
+
 import msgspec
 import pytest
 from redis.asyncio import Redis
@@ -7,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.body import Form
 from core.codec import encode_header
+from core.compression import Encoding
 from core.errors import Refused
 from core.event import Row
 from core.metrics import Metric
@@ -56,9 +59,11 @@ async def test_gathers_a_batch(queue: Redis, store: MemoryEvents) -> None:
 async def test_batch_is_bounded(queue: Redis, bound: str) -> None:
     """A batch is written when it holds enough events or bytes, before its time has passed."""
     store = MemoryEvents()
-    async with draining(queue, store, **{bound: "1", "drain_age_ms_max": "60000"}):
+    async with draining(
+        queue, store, **{bound: "1", "drain_age_ms_max": "5000", "claim_idle_s": "9"}
+    ):
         await append(queue, 1)
-        await is_drained(queue, timeout_s=5)
+        await is_drained(queue, timeout_s=3)
 
 
 async def test_large_bodies_are_read_few_at_once(queue: Redis, store: MemoryEvents) -> None:
@@ -79,7 +84,33 @@ async def test_large_bodies_are_read_few_at_once(queue: Redis, store: MemoryEven
         assert running.consumer._count > 4
 
 
+async def test_compressed_bodies_do_not_exceed_the_bound(queue: Redis) -> None:
+    """What counts is the decoded size: bodies that unpack to much become several batches."""
+    sizes: list[int] = []
+
+    class WeighedEvents(MemoryEvents):
+        async def write(self, rows: list[Row]) -> int:
+            """See core.ports.EventStore."""
+            sizes.append(sum(len(row.payload) for row in rows))
+            return await super().write(rows)
+
+    body = gzip.compress(b'{"event":"a","payload":{"x":"%s"}}' % (b"x" * 100_000))
+    for number in range(20):
+        packed = msgspec.structs.replace(
+            PLAIN, body=body, encoding=Encoding.GZIP, timestamp_s=number
+        )
+        await append_entry(queue, packed)
+    async with draining(queue, WeighedEvents(), drain_bytes_max="300000"):
+        await is_drained(queue)
+    assert sum(sizes) > 2_000_000
+    assert max(sizes) < 500_000
+
+
 UNREADABLE = {
+    "huge-number": {
+        b"h": encode_header(msgspec.structs.replace(PLAIN, received_ms=10**20)),
+        b"b": b"",
+    },
     "no-header": {b"x": b"y"},
     "other-version": {b"h": b"9|a|b", b"b": b""},
     "bad-body": {b"h": encode_header(PLAIN), b"b": b"{"},

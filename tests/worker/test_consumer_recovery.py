@@ -189,3 +189,18 @@ async def test_queue_killed(own_queue_server: QueueServer) -> None:
         await is_drained(queue)
     await queue.aclose()
     assert numbers(store) == ["evt_0001", "evt_0002"]
+
+
+async def test_drains_a_queue_out_of_memory(own_queue_server: QueueServer) -> None:
+    """A worker that starts while the queue is at maxmemory drains it: nothing else frees it."""
+    queue = open_queue(own_queue_server.url)
+    store = MemoryEvents()
+    async with draining(queue, store):
+        await append(queue, 1)
+        await is_drained(queue)
+    await append(queue, 2)
+    await queue.config_set("maxmemory", "1")
+    async with draining(queue, store):
+        await is_drained(queue)
+    await queue.aclose()
+    assert numbers(store) == ["evt_0001", "evt_0002"]
