@@ -44,7 +44,7 @@ app = typer.Typer(
 )
 
 Url = Annotated[
-    str | None, typer.Option(envvar="CONTOX_URL", help="Gateway; none: a throw-away stack.")
+    str | None, typer.Option(help="The gateway to measure; without it, a throw-away stack.")
 ]
 Project = Annotated[str | None, typer.Option(envvar="CONTOX_PROJECT", help="The project's id.")]
 Secret = Annotated[str | None, typer.Option(envvar="CONTOX_SECRET", help="The project's secret.")]
@@ -125,7 +125,12 @@ def _carry_out(options: dict[str, Any]) -> None:
             outcome = _measure(plan, chaos)
         verdict = None
         if plan.verify:
-            verdict = prove(outcome, target.environ(options["database_url"], options["redis_url"]))
+            environ = target.environ(options["database_url"], options["redis_url"])
+            try:
+                verdict = prove(outcome, environ)
+            except CliError:  # the figures are worth keeping without the proof
+                _write(build(outcome, trials=trials), options["json"], options["html"])
+                raise
     report = build(outcome, verdict=verdict, trials=trials, kills=chaos.kills)
     _write(report, options["json"], options["html"])
     print_summary(report)
@@ -175,6 +180,10 @@ def _target(stack: ExitStack, options: dict[str, Any]) -> Target:
         raise CliError("--url needs --project and --secret (CONTOX_PROJECT, CONTOX_SECRET).")
     if options["chaos"]:
         raise CliError("--chaos needs a stack of its own to kill: leave out --url.")
+    if options["verify"] and not (options["database_url"] and options["redis_url"]):
+        raise CliError("--verify of a gateway at --url needs its --database-url and --redis-url.")
+    if stderr.is_terminal:
+        stderr.print(f"Measuring the gateway at {url}.", soft_wrap=True)
     return Target(url.rstrip("/"), project, secret, None)
 
 
@@ -228,8 +237,11 @@ def _write(report: dict[str, Any], json: Path | None, html: Path | None) -> None
 def _check_writable(*paths: Path | None) -> None:
     """Raises CliError before the run, rather than after it."""
     for path in filter(None, paths):
+        new = not path.exists()
         try:
             path.open("a").close()
+            if new:
+                path.unlink()
         except OSError as error:
             raise CliError(f"The report {path} cannot be written: {error.strerror}.") from None
 

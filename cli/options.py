@@ -7,6 +7,10 @@ import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DataDirectory = Annotated[
-    Path | None, typer.Option(help="The data directory of `up`, instead of CONTOX_DATABASE_URL.")
+    Path | None,
+    typer.Option(
+        envvar="CONTOX_DATA_DIR",
+        help="The data directory of `up`, instead of CONTOX_DATABASE_URL.",
+    ),
 ]
 NameOrId = Annotated[str, typer.Argument(metavar="PROJECT", help="The project's name or id.")]

@@ -18,7 +18,7 @@ from cli.output import print_json, print_table
 from core.settings import PREFIX, Settings, masked, read, table, unknown
 from runtime.log import configure, get_log
 
-READ_ELSEWHERE = frozenset(PREFIX + name for name in ("URL", "PROJECT", "SECRET"))
+READ_ELSEWHERE = frozenset(PREFIX + name for name in ("URL", "PROJECT", "SECRET", "DATA_DIR"))
 READY_TIMEOUT_S = 3
 READY_BYTES_MAX = 2_000
 RoleName = Annotated[

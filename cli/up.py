@@ -31,7 +31,9 @@ Port = Annotated[
         envvar="CONTOX_PORT", help="Port to listen on; 0 takes a free one.", min=0, max=65535
     ),
 ]
-Directory = Annotated[Path | None, typer.Option(help="Where everything is kept.")]
+Directory = Annotated[
+    Path | None, typer.Option(envvar="CONTOX_DATA_DIR", help="Where everything is kept.")
+]
 ReadyFile = Annotated[
     Path | None,
     typer.Option(help="Written once events are accepted, as JSON: url, projectId, hmacSecret."),
@@ -191,7 +193,8 @@ def _print_welcome(welcome: Welcome, directory: DataDir) -> None:
         f"  secret   {welcome.secret}",
         "For the examples of the documentation:",
         f"  export CONTOX_URL={welcome.url} CONTOX_PROJECT={welcome.project_id}"
-        f" CONTOX_SECRET={welcome.secret}",
+        f" CONTOX_SECRET={welcome.secret}"
+        f"{f' CONTOX_DATA_DIR={shlex.quote(str(directory.path))}' if elsewhere else ''}",
         "Send an event:",
         f"  {send}",
         "The same with curl and openssl:",

@@ -3,7 +3,7 @@
 Output is asked for in bounded pieces and counted, so that a bomb costs no more memory than the
 limit. A Zstandard frame also names the window it needs; a window over 8 MiB (the largest that RFC
 8878 recommends to support) is refused. Members and frames may follow one another, as both RFCs
-allow.
+allow, but only so many: each costs a copy of all that follows it, and the smallest have 8 bytes.
 """
 
 import sys
@@ -19,6 +19,7 @@ else:
     from backports import zstd
 
 ZSTD_WINDOW_LOG_MAX = 23
+MEMBERS_MAX = 128  # gzip members or Zstandard frames in one body
 GZIP_WINDOW_BITS = 31  # zlib's way to say: gzip framing, any window
 
 
@@ -66,6 +67,8 @@ def decompress(body: bytes, encoding: Encoding, *, bytes_max: int) -> bytes:
     pieces: list[bytes] = []
     size = 0
     while body:
+        if len(pieces) == MEMBERS_MAX:
+            raise Rejected(Reason.TOO_LARGE, f"The {encoding} body has over {MEMBERS_MAX} parts")
         member = _new_member(encoding)
         try:
             piece = member.decompress(body, max_length=bytes_max - size + 1)

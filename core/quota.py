@@ -5,7 +5,7 @@ quota must be refused before that. So a request is let in while the balance is a
 afterwards.
 """
 
-from math import ceil
+from math import floor
 
 
 class Bucket:
@@ -25,7 +25,7 @@ class Bucket:
         self.updated_s = now_s
         if self.balance > 0:
             return 0
-        return max(1, ceil(-self.balance / self.rate_s))
+        return floor(-self.balance / self.rate_s) + 1
 
     def pay(self, tokens: int) -> None:
         """Take what the request has cost."""

@@ -18,6 +18,7 @@ from core.body import Limits
 PREFIX = "CONTOX_"
 MASTER_KEY_BYTES = 32
 ACKS = ("memory", "fsynced")
+PASSWORD_OF_USER = re.compile(r"(://[^:/?#@]*:).*@")  # to the last @: it may hold any, unescaped
 PASSWORD_IN_QUERY = re.compile(r"([?&]password=)[^&]*")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -28,7 +29,8 @@ class SettingError(Exception):
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+        digits = text.isascii() and text.isdigit() and len(text) <= 20
+        if not (digits and low <= int(text) <= high):
             raise ValueError(f"must be a whole number from {low:,} to {high:,}")
         return int(text)
 
@@ -219,8 +221,9 @@ def unknown(environ: Mapping[str, str], known: frozenset[str]) -> Iterator[str]:
     names = {PREFIX + name.upper() for name, _, _ in table()} | known
     for variable in sorted(environ):
         if variable.startswith(PREFIX) and variable not in names:
-            close = get_close_matches(variable, names, n=1)
-            hint = f"; did you mean {close[0]}?" if close else "."
+            bare = [name.removeprefix(PREFIX) for name in names]
+            close = get_close_matches(variable.removeprefix(PREFIX), bare, n=1)
+            hint = f"; did you mean {PREFIX}{close[0]}?" if close else "."
             yield f"{variable} is not a setting{hint}"
 
 
@@ -237,6 +240,4 @@ def masked(settings: Settings) -> dict[str, Any]:
 
 def mask_url(url: str) -> str:
     """A URL without the password in it, be it before the host or in the query."""
-    url = PASSWORD_IN_QUERY.sub(r"\1***", url)
-    password = urlsplit(url).password
-    return url if password is None else url.replace(f":{password}@", ":***@", 1)
+    return PASSWORD_IN_QUERY.sub(r"\1***", PASSWORD_OF_USER.sub(r"\1***@", url))

@@ -23,6 +23,7 @@ from runtime.background import Background
 from runtime.log import get_log
 from runtime.queue import open_queue
 from runtime.stop import stop_event
+from runtime.waiting import told
 from store.accounts import SqlProjects
 from store.engine import open_engine
 from store.migrate import migrate_at_start
@@ -77,7 +78,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
     async with AsyncExitStack() as stack:
         engine = open_engine(settings.database_url)
         stack.push_async_callback(engine.dispose)
-        await migrate_at_start(engine)
+        await migrate_at_start(engine, on_wait=told("store", stop))
         projects, sealer = SqlProjects(engine), Sealer(settings.master_key)
         await check_master_key(projects, sealer)
         queue = open_queue(settings.redis_url)

@@ -9,6 +9,7 @@ import asyncio
 import gzip
 import time
 from collections.abc import Callable
+from functools import cache
 from random import Random
 from typing import NamedTuple
 
@@ -56,10 +57,15 @@ def _oversize(requests: Requests) -> bytes:
 
 
 def _bomb(requests: Requests) -> bytes:
-    return requests.sign(_BOMB, encoding=b"gzip")
+    return requests.sign(_packed(), encoding=b"gzip")
 
 
-_BOMB = gzip.compress(b'{"event":"loadtest","payload":{"x":"' + bytes(BOMB_BYTES), 9)
+@cache
+def _packed() -> bytes:
+    """The bomb's bytes; made once, and only where it is wanted."""
+    return gzip.compress(b'{"event":"loadtest","payload":{"x":"' + bytes(BOMB_BYTES), 9)
+
+
 KINDS = (
     Kind("bad signature", "401 unauthorized", _bad_signature),
     Kind("stale timestamp", "401 unauthorized", _stale),

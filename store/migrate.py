@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
@@ -20,10 +21,15 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 0x434F4E54  # "CONT": any number that every process of ours agrees on
 
 
-async def migrate_at_start(engine: AsyncEngine, wait_s: float = START_WAIT_S) -> None:
+async def migrate_at_start(
+    engine: AsyncEngine,
+    wait_s: float = START_WAIT_S,
+    on_wait: Callable[[str], None] = lambda _reason: None,
+) -> None:
     """`migrate`, waiting at most `wait_s` for a server that is not up yet; never for a file.
 
-    Raises SettingError if it cannot be reached or used.
+    on_wait: told before each wait why it is necessary.
+    Raises SettingError if the database cannot be reached or used.
     """
     loop = asyncio.get_running_loop()
     until_s = loop.time() + (0 if engine.dialect.name == "sqlite" else wait_s)
@@ -35,6 +41,7 @@ async def migrate_at_start(engine: AsyncEngine, wait_s: float = START_WAIT_S) ->
             if loop.time() >= until_s:
                 reason = first_line(error)
                 raise SettingError(f"CONTOX_DATABASE_URL cannot be used: {reason}") from None
+            on_wait(first_line(error))
             await asyncio.sleep(RETRY_S)
 
 

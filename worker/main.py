@@ -14,6 +14,7 @@ from runtime.log import get_log
 from runtime.queue import open_queue
 from runtime.status import add_fixed_headers, status_routes
 from runtime.stop import stop_event
+from runtime.waiting import told
 from store.engine import open_engine
 from store.events import SqlEvents
 from store.migrate import migrate_at_start
@@ -34,7 +35,7 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
     async with AsyncExitStack() as stack:
         engine = open_engine(settings.database_url)
         stack.push_async_callback(engine.dispose)
-        await migrate_at_start(engine)
+        await migrate_at_start(engine, on_wait=told("store", stop))
         queue = open_queue(settings.redis_url)
         stack.push_async_callback(queue.aclose)
         meter = Meter("worker")

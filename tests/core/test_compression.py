@@ -94,6 +94,16 @@ def test_parts_may_follow_one_another(encoding: Encoding) -> None:
     assert decompress(body, encoding, bytes_max=len(TEXT)) == TEXT
 
 
+@pytest.mark.parametrize(
+    "part", [gzip.compress(b""), zstd.compress(b""), SKIPPABLE], ids=["gzip", "zstd", "skippable"]
+)
+def test_number_of_parts_is_bounded(part: bytes) -> None:
+    """128 members or frames are decoded, however empty; one more is too large."""
+    encoding = Encoding.GZIP if part.startswith(b"\x1f") else Encoding.ZSTD
+    assert decompress(part * 128, encoding, bytes_max=0) == b""
+    assert refusal(part * 129, encoding) is Reason.TOO_LARGE
+
+
 @pytest.mark.parametrize("encoding", CODECS)
 def test_limit_holds_for_all_parts_together(encoding: Encoding) -> None:
     """Members or frames that are each within the limit, but not together, are too large."""

@@ -21,6 +21,7 @@ def test_full_bucket_lets_in() -> None:
         pytest.param(10, 1, id="nothing left"),
         pytest.param(11, 1, id="a little debt"),
         pytest.param(19, 1, id="nearly a second's debt"),
+        pytest.param(20, 2, id="a second: then nothing is left still"),
         pytest.param(25, 2, id="a second and a half"),
         pytest.param(5_005, 500, id="a whole batch"),
     ],
@@ -57,3 +58,11 @@ def test_no_more_than_the_rate_passes(rate_s: int, requests: list[tuple[int, int
             assert passed < rate_s * (now_s + 1)
             bucket.pay(cost)
             passed += cost
+
+
+@given(st.integers(1, 1000), st.integers(0, 100_000))
+def test_who_waits_as_told_is_let_in(rate_s: int, cost: int) -> None:
+    """After the seconds that a refusal names a request passes."""
+    bucket = Bucket(rate_s, now_s=0)
+    bucket.pay(cost)
+    assert bucket.wait_s(bucket.wait_s(0)) == 0

@@ -85,6 +85,7 @@ MASTER_KEY = "CONTOX_MASTER_KEY must be 32 bytes in base64: openssl rand -base64
         ("CONTOX_PORT", "80.0", PORT),
         ("CONTOX_PORT", "8_080", PORT),
         ("CONTOX_PORT", "eighty", PORT),
+        ("CONTOX_PORT", "1" * 5000, PORT),
         ("CONTOX_PORT", "\uff11\uff12", PORT),
         ("CONTOX_PORT", "\u00b2", PORT),
         ("CONTOX_WINDOW_S", "0", "CONTOX_WINDOW_S must be a whole number from 1 to 86,400."),
@@ -135,7 +136,6 @@ def test_wrong_value_is_one_sentence(variable: str, text: str, sentence: str) ->
 @pytest.mark.parametrize(
     ("variable", "text"),
     [
-        ("CONTOX_PORT", "1" * 5000),
         ("CONTOX_REDIS_URL", "redis://[::1"),
     ],
 )
@@ -198,6 +198,7 @@ def test_secrets_are_masked() -> None:
         ("redis://user:p@w:x@h/pw", "redis://user:***@h/pw"),
         ("redis://redis:redis@redis", "redis://redis:***@redis"),
         ("redis://h/0?db=1&password=pw&x=y", "redis://h/0?db=1&password=***&x=y"),
+        ("redis://:12/p?#@h:1/0", "redis://:***@h:1/0"),
         ("unix://:pw@/run/valkey.sock", "unix://:***@/run/valkey.sock"),
         ("unix:///run/v.sock?db=1&password=pw&x=y", "unix:///run/v.sock?db=1&password=***&x=y"),
         ("postgresql://u@h/d?password=pw", "postgresql://u@h/d?password=***"),
@@ -213,11 +214,11 @@ def test_unknown_variables_are_named() -> None:
     environ = {
         "CONTOX_PROT": "1",
         "CONTOX_PORT": "1",
-        "CONTOX_ZZZZZZZZZZZZZZZZZZZZZZZZZZZZ": "1",
+        "CONTOX_ZZZZZZ": "1",
         "CONTOX_DATA_DIR": "x",
         "PATH": "x",
     }
     assert list(unknown(environ, frozenset({"CONTOX_DATA_DIR"}))) == [
         "CONTOX_PROT is not a setting; did you mean CONTOX_PORT?",
-        "CONTOX_ZZZZZZZZZZZZZZZZZZZZZZZZZZZZ is not a setting.",
+        "CONTOX_ZZZZZZ is not a setting.",
     ]
