@@ -163,7 +163,7 @@ async def test_rotate_without_queue(project: Command, store: Store) -> None:
     """With the queue away the secret is new all the same, and a sentence says when it counts."""
     away = f"redis://127.0.0.1:{free_port()}"
     result = await project("rotate-secret", "demo", "--json", CONTOX_REDIS_URL=away)
-    told = "The queue is away; gateways learn of the new secret within 30 s.\n"
+    told = "The queue is away; gateways learn of the new secret within 60 s.\n"
     assert (result.status, result.err) == (0, told)
     assert result.json["hmacSecret"] == await secret_of(store, "demo")
 

@@ -115,7 +115,7 @@ async def test_no_input(diary: Diary, supervisor: Supervisor) -> None:
 
 async def test_ends_at_start(diary: Diary, supervisor: Supervisor) -> None:
     """A part that ends before it is ready is a sentence that names it."""
-    with pytest.raises(CliError, match=r"^a ended at its start; its last words are above\.$"):
+    with pytest.raises(CliError, match=r"^a ended at its start; see its last words above\.$"):
         await supervisor.start(diary.part("a", "sys.exit(1)", ready="never"))
 
 
