@@ -155,6 +155,21 @@ async def test_one_at_a_time(serve: Serve) -> None:
     assert max(latencies_s) > 0.2, "the last of ten waited for four others, due at 45 ms"
 
 
+async def test_late_sender(serve: Serve) -> None:
+    """A sender that is held up itself counts latency from when requests fell due, not from then."""
+    holds = iter([True])
+
+    async def answer(_request: bytes) -> Answered:
+        if next(holds, False):
+            time.sleep(0.4)  # holds up the sender too: it is on the same loop
+        return reply()
+
+    stub = await serve(answer)
+    tally = await send(plan_for(stub.port, duration_s=0.6))
+    late = [latency_us for latency_us in tally.latencies_us if latency_us > 50_000]
+    assert len(late) > 25, "40 requests fell due meanwhile, and 35 of them more than 50 ms ago"
+
+
 async def test_no_answer_in_time(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """A request without an answer in time is lost with its connection; the others go on."""
     stalls = iter([True])
