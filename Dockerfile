@@ -12,10 +12,10 @@ RUN python3 -m venv tools \
     && python3 -m venv --without-pip /opt/contox-ingest
 COPY requirements/ requirements/
 # Wheels only, each by its hash: nothing is compiled, and no build fetches what no lock names.
-RUN tools/bin/pip install --no-cache-dir --only-binary :all: --require-hashes \
+RUN tools/bin/pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes \
         --requirement requirements/build.lock \
     && tools/bin/pip --python /opt/contox-ingest/bin/python \
-        install --no-cache-dir --only-binary :all: --require-hashes \
+        install --no-cache-dir --no-deps --only-binary :all: --require-hashes \
         --requirement requirements/run.lock
 COPY . .
 RUN tools/bin/pip wheel --no-cache-dir --no-index --no-deps --no-build-isolation \
