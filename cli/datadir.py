@@ -18,7 +18,7 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from cli.errors import CliError
-from core.settings import MASTER_KEY_BYTES
+from core.parse_as import MASTER_KEY_BYTES
 
 
 def default_dir(environ: Mapping[str, str]) -> Path:

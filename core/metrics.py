@@ -29,8 +29,8 @@ def _counter(role: Role, name: str, help_: str, *labels: str) -> Declaration:
     return Declaration(role, "counter", name, help_, labels)
 
 
-def _gauge(role: Role, name: str, help_: str) -> Declaration:
-    return Declaration(role, "gauge", name, help_)
+def _gauge(role: Role, name: str, help_: str, *labels: str) -> Declaration:
+    return Declaration(role, "gauge", name, help_, labels)
 
 
 def _seconds(role: Role, name: str, help_: str) -> Declaration:
@@ -65,6 +65,34 @@ class Metric(Enum):
         "1 while the publisher is connected and its tier can be reached.")
     BACKLOG_ENTRIES = _gauge("gateway", "backlog_entries",
         "Entries in the fullest partition, as last sampled.")
+    BACKLOG_LAG = _gauge("gateway", "backlog_lag_entries",
+        "Entries that no worker has read yet, in the partition that has most of them.")
+    BACKLOG_MEMORY = _gauge("gateway", "backlog_memory_ratio",
+        "Used share of the queue's maxmemory; 0 if it has none.")
+    BACKLOG_DRAIN = _gauge("gateway", "backlog_drain_entries_per_second",
+        "Entries that the workers store per second, as measured lately.")
+    BACKLOG_FULL = _gauge("gateway", "backlog_full",
+        "1 while a bound of the backlog is reached and events are refused.")
+    RECEIVING_BYTES = _gauge("gateway", "receiving_bytes",
+        "Bytes of bodies that are being received.")
+    CONNECTIONS = _gauge("gateway", "connections",
+        "Open connections.")
+    CONNECTIONS_REFUSED = _counter("gateway", "connections_refused_total",
+        "Connections closed at once, since there were too many.")
+    CONNECTIONS_TIMED_OUT = _counter("gateway", "connections_timed_out_total",
+        "Connections closed because a request's headers did not arrive in time.")
+    SPOOL_ENTRIES = _gauge("gateway", "spool_entries",
+        "Entries in the spool, waiting for the queue.")
+    SPOOL_BYTES = _gauge("gateway", "spool_bytes",
+        "Bytes in the spool, waiting for the queue.")
+    SPOOL_TAKEN = _counter("gateway", "spool_entries_taken_total",
+        "Entries that were written to the spool.")
+    SPOOL_DRAINED = _counter("gateway", "spool_entries_drained_total",
+        "Entries that went from the spool to the queue.")
+    SPOOL_FAILURES = _counter("gateway", "spool_failures_total",
+        "Entries that the spool could not take.", "code")
+    EVENTS_FORGOTTEN = _counter("gateway", "events_forgotten_total",
+        "Acknowledged events that the queue knew no more after a reconnect.")
     KEYRING_LOOKUPS = _counter("gateway", "keyring_lookups_total",
         "Lookups of project keys that the process's memory could not answer.", "source")
     EVENTS_STORED = _counter("worker", "events_stored_total",
@@ -83,6 +111,20 @@ class Metric(Enum):
         "Consumer groups that were missing and have been created.")
     STORE_FAILURES = _counter("worker", "store_failures_total",
         "Writes that failed because the store was not available.")
+    PENDING_ENTRIES = _gauge("worker", "pending_entries",
+        "Entries that a worker has read and not yet stored.")
+    DEAD_LETTERS = _gauge("worker", "dead_letters",
+        "Dead letters that are kept now.")
+    BREAKER_OPEN = _gauge("worker", "breaker_open",
+        "1 while the drain is stopped, since most events would become dead letters.")
+    QUEUE_RESETS = _counter("worker", "queue_resets_total",
+        "Times that the queue was found empty or replaced.")
+    LEDGER_EVENTS = _gauge("worker", "ledger_events",
+        "Events of all projects by what has become of them.", "state")
+    LEDGER_IMBALANCE = _gauge("worker", "ledger_imbalance_events",
+        "Events accepted that are neither stored, dead, purged, written off nor in flight.")
+    LEDGER_ALARM = _gauge("worker", "ledger_alarm",
+        "1 once an imbalance has persisted.")
     DRAIN_SECONDS = _seconds("worker", "drain_seconds",
         "From reading a batch to its acknowledgement.")
 

@@ -23,3 +23,8 @@ def stream_key(partition: int) -> str:
 def dead_letter_key(partition: int) -> str:
     """The stream that keeps what the store refused."""
     return f"ingest:{{{partition}}}:dead"
+
+
+def ledger_key(partition: int) -> str:
+    """The hash that counts what has become of the partition's events; see core/ledger.py."""
+    return f"ingest:{{{partition}}}:ledger"

@@ -89,7 +89,11 @@ MASTER_KEY = "CONTOX_MASTER_KEY must be 32 bytes in base64: openssl rand -base64
         ("CONTOX_PORT", "\uff11\uff12", PORT),
         ("CONTOX_PORT", "\u00b2", PORT),
         ("CONTOX_WINDOW_S", "0", "CONTOX_WINDOW_S must be a whole number from 1 to 86,400."),
-        ("CONTOX_ACK", "FSYNCED", "CONTOX_ACK must be one of memory, fsynced."),
+        (
+            "CONTOX_ACK",
+            "FSYNCED",
+            "CONTOX_ACK must be memory, fsynced or replicated:N, N from 1 to 99.",
+        ),
         (
             "CONTOX_LOG_LEVEL",
             "loud",
