@@ -116,7 +116,7 @@ class Metric(Enum):
     DEAD_LETTERS = _gauge("worker", "dead_letters",
         "Dead letters that are kept now.")
     BREAKER_OPEN = _gauge("worker", "breaker_open",
-        "1 while the drain is stopped, since most events would become dead letters.")
+        "Partitions whose drain is stopped, since most events would become dead letters.")
     QUEUE_RESETS = _counter("worker", "queue_resets_total",
         "Times that the queue was found empty or replaced.")
     LEDGER_EVENTS = _gauge("worker", "ledger_events",

@@ -4,10 +4,12 @@ Every port has one contract suite (tests/contracts/), run on the fake in core/te
 every real adapter.
 """
 
+from collections.abc import Collection, Mapping
 from typing import NamedTuple, Protocol
 
 from core.codec import Entry
 from core.event import Row
+from core.ledger import Totals
 
 
 class Secret(NamedTuple):
@@ -77,14 +79,35 @@ class EventStore(Protocol):
     async def write(self, rows: list[Row]) -> int:
         """Store the whole batch or none of it, and return how many rows are new.
 
-        Written twice is stored once. Raises Refused if a row can never be stored, without saying
-        which; Unavailable if the store cannot be reached. Does not retry: worker/drain.py does.
+        Written twice is stored once. What is new is added to the project's count of stored events
+        in the same transaction (LedgerStore.stored). Raises Refused if a row can never be stored,
+        without saying which; Unavailable if the store cannot be reached. Does not retry:
+        worker/drain.py does.
         """
 
     async def page(self, wanted: EventFilter, *, limit: int, cursor: str | None = None) -> Page:
         """At most `limit` events, newest first; rows written meanwhile may be missed.
 
         Raises ValueError for a cursor that no page has given.
+        """
+
+
+class LedgerStore(Protocol):
+    """The store's side of the ledger: what it has stored, and a copy of what the queue counts."""
+
+    async def stored(self, project_ids: Collection[str]) -> dict[str, int]:
+        """Rows that were ever stored as new, of those of these projects that have any."""
+
+    async def queue_id(self, partition: int) -> str | None:
+        """The id of the partition's ledger as last remembered; None if there was none."""
+
+    async def copy(self, partition: int) -> dict[str, Totals]:
+        """The counts as last remembered, by project; ENTRIES among them."""
+
+    async def remember(self, partition: int, queue_id: str, totals: Mapping[str, Totals]) -> None:
+        """Keep the id and these projects' counts for a queue that forgets them.
+
+        No count is lowered: several workers may remember in any order. Raises Unavailable.
         """
 
 

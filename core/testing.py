@@ -1,8 +1,12 @@
 """Fakes for our own ports, held to the same contract suites as the real adapters."""
 
+from collections import Counter
+from collections.abc import Collection, Mapping
+
 from core.codec import Entry
 from core.errors import Unavailable
 from core.event import Row
+from core.ledger import Totals
 from core.ports import (
     Conflict,
     EventFilter,
@@ -20,13 +24,15 @@ class MemoryEvents:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], Row] = {}
+        self.counts: Counter[str] = Counter()
 
     async def write(self, rows: list[Row]) -> int:
         """See core.ports.EventStore."""
-        before = len(self.rows)
-        for row in rows:
-            self.rows.setdefault((row.project_id, row.event_id), row)
-        return len(self.rows) - before
+        new = {(row.project_id, row.event_id): row for row in reversed(rows)}
+        new = {key: row for key, row in new.items() if key not in self.rows}
+        self.rows |= dict(reversed(new.items()))
+        self.counts.update(project_id for project_id, _ in new)
+        return len(new)
 
     async def page(self, wanted: EventFilter, *, limit: int, cursor: str | None = None) -> Page:
         """See core.ports.EventStore."""
@@ -51,6 +57,35 @@ def _matches(row: Row, wanted: EventFilter) -> bool:
         and (wanted.after_ms is None or row.received_ms > wanted.after_ms)
         and (wanted.before_ms is None or row.received_ms < wanted.before_ms)
     )
+
+
+class MemoryLedger:
+    """A LedgerStore in dictionaries, beside a store of events."""
+
+    def __init__(self, events: MemoryEvents) -> None:
+        self._events = events
+        self.ids: dict[int, str] = {}
+        self.copies: dict[int, dict[str, Totals]] = {}
+
+    async def stored(self, project_ids: Collection[str]) -> dict[str, int]:
+        """See core.ports.LedgerStore."""
+        counts = self._events.counts
+        return {project: counts[project] for project in project_ids if counts[project]}
+
+    async def queue_id(self, partition: int) -> str | None:
+        """See core.ports.LedgerStore."""
+        return self.ids.get(partition)
+
+    async def copy(self, partition: int) -> dict[str, Totals]:
+        """See core.ports.LedgerStore."""
+        return dict(self.copies.get(partition, {}))
+
+    async def remember(self, partition: int, queue_id: str, totals: Mapping[str, Totals]) -> None:
+        """See core.ports.LedgerStore."""
+        self.ids[partition] = queue_id
+        copy = self.copies.setdefault(partition, {})
+        for project, counts in totals.items():
+            copy[project] = Totals(*map(max, counts, copy.get(project, Totals())))
 
 
 class MemoryProjects:

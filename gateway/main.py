@@ -19,6 +19,7 @@ from gateway.keyring import Keyring
 from gateway.publisher import Publisher
 from gateway.server import listening
 from gateway.sessions import Sessions
+from gateway.tier import check_at_start
 from runtime.background import Background
 from runtime.log import get_log
 from runtime.queue import open_queue
@@ -83,6 +84,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
         await check_master_key(projects, sealer)
         queue = open_queue(settings.redis_url)
         stack.push_async_callback(queue.aclose)
+        await check_at_start(queue, settings)
         background = Background(stop)
         stack.push_async_callback(background.close)
 

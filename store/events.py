@@ -1,10 +1,13 @@
 """Stored events: one idempotent bulk write and one paged read.
 
-The write is one statement for the whole batch. SQLite takes it row by row inside the driver's C
-code; PostgreSQL takes a binary COPY into a temporary table and then moves what is new. Either way
+The write is one statement, for the whole batch on PostgreSQL (a binary COPY into a temporary table,
+from which what is new is moved) and for each project's part of it on SQLite (row by row inside the
+driver's C code); what is new is counted per project in the same transaction. Either way
 ON CONFLICT names the key: SQLite's INSERT OR IGNORE would also skip, in silence, rows that break
 any other rule.
 """
+
+from collections import defaultdict
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -25,8 +28,13 @@ CREATE_STAGING = """
         occurred_ms bigint, received_ms bigint
     ) ON COMMIT DELETE ROWS"""
 INSERT_STAGED = f"""
-    INSERT INTO events ({NAMES}) SELECT {NAMES} FROM staged_events
-    ON CONFLICT (project_id, event_id) DO NOTHING"""  # noqa: S608 - names of our own columns
+    WITH new AS (
+        INSERT INTO events ({NAMES}) SELECT {NAMES} FROM staged_events
+        ON CONFLICT (project_id, event_id) DO NOTHING RETURNING project_id)
+    SELECT project_id, count(*) FROM new GROUP BY project_id"""  # noqa: S608 - our own columns
+ADD_COUNT = sa.text("""
+    INSERT INTO stored_counts (project_id, stored) VALUES (:project, :new)
+    ON CONFLICT (project_id) DO UPDATE SET stored = stored_counts.stored + excluded.stored""")
 
 
 class SqlEvents:
@@ -78,8 +86,14 @@ def _conditions(wanted: EventFilter) -> list[sa.ColumnElement[bool]]:
 
 
 async def _insert_sqlite(connection: AsyncConnection, rows: list[Row]) -> int:
-    result = await connection.exec_driver_sql(INSERT_SQLITE, [tuple(row) for row in rows])
-    return result.rowcount
+    by_project: dict[str, list[tuple[object, ...]]] = defaultdict(list)
+    for row in rows:
+        by_project[row.project_id].append(tuple(row))
+    new = {
+        project: (await connection.exec_driver_sql(INSERT_SQLITE, values)).rowcount
+        for project, values in by_project.items()
+    }
+    return await _count(connection, new)
 
 
 async def _insert_postgresql(connection: AsyncConnection, rows: list[Row]) -> int:
@@ -87,5 +101,13 @@ async def _insert_postgresql(connection: AsyncConnection, rows: list[Row]) -> in
     driver = (await connection.get_raw_connection()).driver_connection
     assert driver is not None
     await driver.copy_records_to_table("staged_events", records=rows, columns=COLUMNS)
-    result = await connection.exec_driver_sql(INSERT_STAGED)
-    return result.rowcount
+    found = await connection.exec_driver_sql(INSERT_STAGED)
+    return await _count(connection, {row["project_id"]: row["count"] for row in found.mappings()})
+
+
+async def _count(connection: AsyncConnection, new: dict[str, int]) -> int:
+    """Add to the counts of stored events; in the order of ids, so that workers cannot deadlock."""
+    values = [{"project": project, "new": count} for project, count in sorted(new.items()) if count]
+    if values:
+        await connection.execute(ADD_COUNT, values)
+    return sum(new.values())

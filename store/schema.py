@@ -43,3 +43,32 @@ events = sa.Table(
     sa.Column("received_ms", sa.BigInteger, nullable=False),
     sa.Index(None, "project_id", "received_ms", "event_id"),
 )
+
+# How many rows of a project were ever stored as new; changed in the transaction that stores them.
+stored_counts = sa.Table(
+    "stored_counts",
+    metadata,
+    sa.Column("project_id", sa.Text, primary_key=True),
+    sa.Column("stored", sa.BigInteger, nullable=False),
+)
+
+# The queue's ledger as last seen (core/ledger.py), for a queue that forgets it. Columns in the
+# order of core.ledger.Totals; the project "" is the sum over entries.
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("project_id", sa.Text, primary_key=True),
+    sa.Column("accepted", sa.BigInteger, nullable=False),
+    sa.Column("settled", sa.BigInteger, nullable=False),
+    sa.Column("dead", sa.BigInteger, nullable=False),
+    sa.Column("purged", sa.BigInteger, nullable=False),
+    sa.Column("written_off", sa.BigInteger, nullable=False),
+)
+
+queues = sa.Table(
+    "queues",
+    metadata,
+    sa.Column("partition", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("queue_id", sa.Text, nullable=False),
+)

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from core.metrics import Meter
 from core.settings import Settings
+from runtime.background import Background
 from runtime.log import get_log
 from runtime.queue import open_queue
 from runtime.status import add_fixed_headers, status_routes
@@ -17,7 +18,9 @@ from runtime.stop import stop_event
 from runtime.waiting import told
 from store.engine import open_engine
 from store.events import SqlEvents
+from store.ledger import SqlLedger
 from store.migrate import migrate_at_start
+from worker.books import Books
 from worker.consumer import Consumer
 from worker.drain import Drain
 
@@ -41,15 +44,30 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
         meter = Meter("worker")
         name = settings.worker_name or gethostname()
         drain = Drain(SqlEvents(engine), meter, stop)
+        books = Books(queue, SqlLedger(engine), settings=settings, meter=meter)
+        background = Background(stop)
+        stack.push_async_callback(background.close)
+        background.start(books.run())
         consumers = [
             Consumer(
-                queue, partition, name=name, drain=drain, settings=settings, meter=meter, stop=stop
+                queue,
+                partition,
+                name=name,
+                drain=drain,
+                books=books,
+                settings=settings,
+                meter=meter,
+                stop=stop,
             )
             for partition in range(settings.partitions)
         ]
 
         def missing() -> list[str]:
-            return [why for why in (drain.away, *(c.away for c in consumers)) if why]
+            leaving = "The worker is shutting down" if stop.is_set() else ""
+            stopped = [f"The drain is stopped: {c.breaker.why}" for c in consumers if c.breaker.why]
+            return [why for why in (drain.away, *(c.away for c in consumers), leaving) if why] + (
+                stopped
+            )
 
         app = web.Application()
         app.router.add_routes(status_routes(meter, missing))

@@ -8,9 +8,10 @@ from core.compression import Encoding
 from core.errors import Reason, Unavailable
 from core.event import Row
 from core.ports import Conflict, EventFilter, Project, ProjectKeys, SealedSecret
-from core.testing import MemoryEvents, MemoryProjects, MemoryQueue
+from core.testing import MemoryEvents, MemoryLedger, MemoryProjects, MemoryQueue
 from tests.contracts.event_queue import Appended, EventQueueContract
 from tests.contracts.event_store import EventStoreContract
+from tests.contracts.ledger_store import LedgerStoreContract
 from tests.contracts.project_store import ProjectStoreContract
 
 PROJECT = Project("proj_1", "demo", "active", 1, 1)
@@ -103,6 +104,20 @@ class TestMemoryEvents(EventStoreContract):
     def store(self) -> MemoryEvents:
         """The store under test."""
         return MemoryEvents()
+
+
+class TestMemoryLedger(LedgerStoreContract):
+    """The fake keeps to the contract of the real stores."""
+
+    @pytest.fixture
+    def events(self) -> MemoryEvents:
+        """The events beside it."""
+        return MemoryEvents()
+
+    @pytest.fixture
+    def ledger(self, events: MemoryEvents) -> MemoryLedger:
+        """The ledger under test."""
+        return MemoryLedger(events)
 
 
 class TestMemoryProjects(ProjectStoreContract):

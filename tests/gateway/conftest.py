@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from redis.asyncio import Redis
 
 from core.codec import Entry, decode
+from core.metrics import Meter
 from core.partitions import stream_key
 from core.ports import Project, SealedSecret
 from core.settings import Settings, read
 from gateway.main import Gateway, serving
+from gateway.publisher import Publisher
+from runtime.queue import open_queue
 from store.accounts import SqlProjects
 from store.engine import open_engine
 from store.migrate import migrate
@@ -94,3 +97,23 @@ def producer(running: Running) -> Producer:
     """The project's producer, at a fixed time of the gateway's clock."""
     running.gateway.admission._clock = lambda: NOW + 0.9
     return running.producer
+
+
+@asynccontextmanager
+async def publishing(url: str, **settings: str) -> AsyncIterator[Publisher]:
+    """A publisher that runs; given settings have their prefix added."""
+    environ = {f"CONTOX_{name.upper()}": value for name, value in settings.items()}
+    queue = open_queue(url)
+    publisher = Publisher(queue, read(environ), Meter("gateway"))
+    task = asyncio.create_task(publisher.run())
+    try:
+        yield publisher
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await queue.aclose()
+
+
+async def is_connected(publisher: Publisher) -> None:
+    """Wait until appends are taken."""
+    await until(lambda: not publisher.away)

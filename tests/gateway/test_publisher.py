@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
@@ -13,34 +13,12 @@ from redis.asyncio import Redis
 
 from core.codec import Entry, decode
 from core.errors import Reason, Unavailable
-from core.metrics import Meter, Metric
+from core.metrics import Metric
 from core.partitions import stream_key
-from core.settings import read
 from gateway.publisher import Publisher
-from runtime.queue import open_queue
 from tests.conftest import QueueServer
 from tests.contracts.event_queue import ENTRY, Appended, EventQueueContract, entry
-from tests.gateway.conftest import until
-
-
-@asynccontextmanager
-async def publishing(url: str, **settings: str) -> AsyncIterator[Publisher]:
-    """A publisher that runs; given settings have their prefix added."""
-    environ = {f"CONTOX_{name.upper()}": value for name, value in settings.items()}
-    queue = open_queue(url)
-    publisher = Publisher(queue, read(environ), Meter("gateway"))
-    task = asyncio.create_task(publisher.run())
-    try:
-        yield publisher
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await queue.aclose()
-
-
-async def is_connected(publisher: Publisher) -> None:
-    """Wait until appends are taken."""
-    await until(lambda: not publisher.away)
+from tests.gateway.conftest import is_connected, publishing, until
 
 
 class TestPublisher(EventQueueContract):
@@ -123,6 +101,7 @@ async def test_bytes_in_flight(own_queue_server: QueueServer) -> None:
     """Over the bound of bytes in flight the answer is overloaded, and nothing more is held."""
     bounds = {
         "inflight_bytes_max": "1000000",
+        "body_bytes_max": "1000000",
         "decoded_bytes_max": "1000000",
         "append_timeout_s": "1",
     }

@@ -15,7 +15,8 @@ from core.metrics import Meter
 from core.partitions import stream_key
 from core.ports import EventStore
 from core.settings import read
-from core.testing import MemoryEvents
+from core.testing import MemoryEvents, MemoryLedger
+from worker.books import Books
 from worker.consumer import Consumer
 from worker.drain import Drain
 
@@ -74,6 +75,7 @@ def make(queue: Redis, store: EventStore, changed: dict[str, str]) -> Draining:
         0,
         name=settings.worker_name,
         drain=Drain(store, meter, stop),
+        books=Books(queue, MemoryLedger(MemoryEvents()), settings=settings, meter=meter),
         settings=settings,
         meter=meter,
         stop=stop,

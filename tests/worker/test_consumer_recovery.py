@@ -62,16 +62,17 @@ async def test_crash_between_write_and_acknowledgement(queue: Redis) -> None:
     await append(queue, 1)
     store = MemoryEvents()
     async with draining(queue, store) as running:
-        real, running.consumer._acknowledge = running.consumer._acknowledge, lost_connection
+        settler = running.consumer._settler
+        real, settler.settle = settler.settle, lost_connection
         await until(lambda: len(store.rows) == 1)
         await until(lambda: bool(running.consumer.away))
-        running.consumer._acknowledge = real
+        settler.settle = real
         await is_drained(queue)
         assert running.meter.get(Metric.EVENTS_DUPLICATE) >= 1
     assert len(store.rows) == 1
 
 
-async def lost_connection(*_arguments: object) -> None:
+async def lost_connection(*_arguments: object) -> int:
     """An acknowledgement that fails."""
     raise QueueConnectionError("gone")
 

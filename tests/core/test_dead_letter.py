@@ -1,7 +1,8 @@
 """The fields of a dead letter, for an event and for an entry."""
 
-from core.event import Row
 from worker.dead_letters import of_entry, of_event
+
+from core.event import Row
 
 ROW = Row("proj_1", "evt_1", "sess_1", "saved", '{"x":"ü"}', None, 1_800_000_000_123)
 

@@ -1,0 +1,114 @@
+"""What the store will not take is kept beside the stream, with the reason, until someone decides.
+
+    ingest:{n}:dead := v | why | entry | project | session | eventId | event | occurredMs |
+                       receivedMs | payload         an event that the store refused
+                     | v | why | entry | project | count | h | b
+                                                    an entry that could not be read, as it was
+
+`v` is "1", `entry` the id in the stream ingest:{n}, `why` one line for a person; `occurredMs` is
+empty if the event gave no time; `project` is "?" and `count` 1 if the entry does not tell.
+"""
+
+from typing import NamedTuple
+
+from core.body import Form
+from core.codec import BODY, HEADER, Entry, encode_header
+from core.compression import Encoding
+from core.event import Row
+from core.ledger import UNKNOWN
+
+VERSION = b"1"
+WHY_MAX = 500
+COUNT_DIGITS_MAX = 7
+
+
+class DeadLetter(NamedTuple):
+    """One event, or one entry that could not be read."""
+
+    why: str
+    project: str
+    events: int
+    content: dict[bytes, bytes]
+
+    def fields(self) -> dict[bytes, bytes]:
+        """The stream entry's fields."""
+        return {b"v": VERSION, b"why": self.why[:WHY_MAX].encode(), **self.content}
+
+
+def of_event(entry_id: bytes, row: Row, why: str) -> DeadLetter:
+    """A dead letter for an event that the store refused."""
+    content = {
+        b"entry": entry_id,
+        b"project": row.project_id.encode(),
+        b"session": row.session_id.encode(),
+        b"eventId": row.event_id.encode(),
+        b"event": row.event.encode(),
+        b"occurredMs": b"" if row.occurred_ms is None else b"%d" % row.occurred_ms,
+        b"receivedMs": b"%d" % row.received_ms,
+        b"payload": row.payload.encode(),
+    }
+    return DeadLetter(why, row.project_id, 1, content)
+
+
+def of_entry(entry_id: bytes, fields: dict[bytes, bytes], why: str) -> DeadLetter:
+    """A dead letter for an entry that could not be read, with what it tells of itself."""
+    project, count = _whose(fields.get(HEADER, b""))
+    about = {b"entry": entry_id, b"project": project.encode(), b"count": b"%d" % count}
+    return DeadLetter(why, project, count, {**fields, **about})
+
+
+def _whose(header: bytes) -> tuple[str, int]:
+    """(project, events) of an entry's header, as far as it can be made out."""
+    parts = header.split(b"|")
+    if len(parts) < 7 or not (parts[6].isdigit() and len(parts[6]) <= COUNT_DIGITS_MAX):
+        return UNKNOWN, 1
+    try:
+        return parts[1].decode("ascii") or UNKNOWN, int(parts[6])
+    except UnicodeDecodeError:
+        return UNKNOWN, 1
+
+
+def row_of(fields: dict[bytes, bytes]) -> Row | None:
+    """The event of a dead letter; None if it holds an entry that could not be read."""
+    if b"payload" not in fields:
+        return None
+    text = {name.decode(): value.decode() for name, value in fields.items()}
+    occurred = text["occurredMs"]
+    return Row(
+        project_id=text["project"],
+        event_id=text["eventId"],
+        session_id=text["session"],
+        event=text["event"],
+        payload=text["payload"],
+        occurred_ms=int(occurred) if occurred else None,
+        received_ms=int(text["receivedMs"]),
+    )
+
+
+def events_of(fields: dict[bytes, bytes]) -> int:
+    """How many events a dead letter holds."""
+    return int(fields.get(b"count", b"1"))
+
+
+def to_replay(fields: dict[bytes, bytes]) -> tuple[bytes, bytes]:
+    """The header and body of the stream entry that makes the worker try a dead letter again.
+
+    An event keeps its id, session, times and payload; an entry goes back as it was.
+    """
+    row = row_of(fields)
+    if row is None:
+        return fields.get(HEADER, b""), fields.get(BODY, b"")
+    occurred = "" if row.occurred_ms is None else f',"timestamp":{row.occurred_ms / 1000!r}'
+    body = f'{{"id":"{row.event_id}","event":"{row.event}"{occurred},"payload":{row.payload}}}'
+    entry = Entry(
+        project=row.project_id,
+        session=row.session_id,
+        received_ms=row.received_ms,
+        form=Form.SINGLE,
+        encoding=Encoding.IDENTITY,
+        count=1,
+        timestamp_s=row.received_ms // 1000,
+        mac=bytes(32),  # no id is derived from it, since the event has one
+        body=body.encode(),
+    )
+    return encode_header(entry), entry.body

@@ -1,0 +1,118 @@
+"""The ledger in the queue, as every process reads it and keeps it honest; see core/ledger.py.
+
+Requirements  A queue that has been emptied, or has come back without its last writes, must not take
+              its ledger along: then nothing would seem to be missing.
+Solution      Counts only grow, so whoever has seen a higher one raises it again: gateways what was
+              appended, from memory, at each connect; workers all counts, from the copy in the
+              store, where the ledger's id tells that the queue is another one.
+Cost          A queue that came back without its last second delivers again what was stored already;
+              that is settled twice, and a loss of that second shows only as far as it was larger.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from redis.asyncio import Redis
+
+from core.codec import decode
+from core.errors import Refused
+from core.ledger import (
+    ENTRIES,
+    SETTLED,
+    UNKNOWN,
+    WRITTEN_OFF,
+    Book,
+    Totals,
+    account,
+    field,
+    parse,
+)
+from core.partitions import ledger_key, stream_key
+
+SCAN_PAGE = 500
+SCAN_ENTRIES_MAX = 100_000  # of a stream that is out of balance; a longer one is not counted
+# KEYS: ledger. ARGV: an id, in case there is none | field, count, … that somebody has seen.
+# Returns the id, and by how much fields were raised, in their order. It runs on a server out of
+# memory, too: draining waits for it, and is what frees memory.
+OPEN = """#!lua flags=allow-oom
+redis.call('HSETNX', KEYS[1], 'id', ARGV[1])
+local answer = {redis.call('HGET', KEYS[1], 'id')}
+for at = 2, #ARGV, 2 do
+    local seen, now = tonumber(ARGV[at + 1]), tonumber(redis.call('HGET', KEYS[1], ARGV[at]) or 0)
+    if seen > now then redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1]) end
+    answer[#answer + 1] = math.max(seen - now, 0)
+end
+return answer
+"""
+
+
+def opening(partition: int, seen: Mapping[str, int]) -> list[Any]:
+    """The arguments of the EVAL that opens a partition's ledger and raises what is under `seen`."""
+    pairs = [part for item in seen.items() for part in item]
+    return ["EVAL", OPEN, 1, ledger_key(partition), os.urandom(16).hex(), *pairs]
+
+
+async def read_book(queue: Redis, partition: int) -> Book:
+    """A partition's ledger and the length of its stream, at one moment. Raises RedisError."""
+    async with queue.pipeline(transaction=True) as pipe:
+        pipe.hgetall(ledger_key(partition))
+        pipe.xlen(stream_key(partition))
+        hash_, length = await pipe.execute()
+    return parse(hash_, length)
+
+
+async def count_stream(queue: Redis, partition: int) -> Counter[str] | None:
+    """Events in a partition's stream by project; None if it is too long to be counted."""
+    found, after = Counter[str](), "-"
+    for _ in range(SCAN_ENTRIES_MAX // SCAN_PAGE):
+        page: Any = await queue.xrange(stream_key(partition), min=after, count=SCAN_PAGE)
+        for _, fields in page:
+            try:
+                entry = decode(fields)
+            except Refused:
+                found[UNKNOWN] += 1
+            else:
+                found[entry.project] += entry.count
+        if len(page) < SCAN_PAGE:
+            return found
+        after = "(" + page[-1][0].decode()
+    return None
+
+
+async def losses(queue: Redis, partition: int, stored: Mapping[str, int]) -> Counter[str] | None:
+    """Events by project that were accepted and are nowhere; None if that cannot be told now.
+
+    stored: rows that the store has taken, by project.
+    """
+    book = await read_book(queue, partition)
+    if not book.missing:
+        return Counter()
+    in_stream = await count_stream(queue, partition)
+    if in_stream is None:
+        return None
+    return Counter(
+        {
+            project: account(
+                totals, stored=stored.get(project, 0), in_stream=in_stream[project]
+            ).lost
+            for project, totals in book.projects.items()
+        }
+    )
+
+
+async def write_off(queue: Redis, partition: int, lost: Mapping[str, int]) -> None:
+    """Accept a loss: from now on the ledger is in balance without these events."""
+    book = await read_book(queue, partition)
+    async with queue.pipeline(transaction=True) as pipe:
+        for project, events in lost.items():
+            pipe.hincrby(ledger_key(partition), field(project, WRITTEN_OFF), events)
+        pipe.hincrby(ledger_key(partition), field(ENTRIES, SETTLED), book.missing)
+        await pipe.execute()
+
+
+def as_fields(project: str, totals: Totals) -> dict[str, int]:
+    """A project's counts by hash field."""
+    names = ("a", "s", "d", "p", "w")
+    return {field(project, name): count for name, count in zip(names, totals, strict=True)}

@@ -1,0 +1,64 @@
+"""What a gateway has seen in the ledger survives a queue that has forgotten it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+
+from core.metrics import Meter, Metric
+from gateway import witness
+from gateway.witness import Witness
+from runtime.ledger import read_book
+
+
+@pytest.fixture
+async def connection(queue: Redis) -> AsyncIterator[AbstractConnection]:
+    """A connection of the kind the publisher uses."""
+    connection = queue.connection_pool.make_connection()
+    await connection.connect()
+    yield connection
+    await connection.disconnect()
+
+
+async def test_forgotten_is_raised(queue: Redis, connection: AbstractConnection) -> None:
+    """Counts that are lower than they were are raised, and counted as forgotten, in events."""
+    meter = Meter("gateway")
+    seen = Witness(1, meter)
+    seen.saw(0, ["proj_1|a", "|a"], [10, 4])
+    await seen.testify(connection)
+    book = await read_book(queue, 0)
+    assert (book.projects["proj_1"].accepted, book.entries.accepted) == (10, 4)
+    assert meter.get(Metric.EVENTS_FORGOTTEN) == 10
+    await seen.testify(connection)
+    assert meter.get(Metric.EVENTS_FORGOTTEN) == 10
+
+
+async def test_higher_counts_stay(queue: Redis, connection: AbstractConnection) -> None:
+    """What others have appended meanwhile is not taken back."""
+    meter = Meter("gateway")
+    first, second = Witness(1, meter), Witness(1, meter)
+    first.saw(0, ["proj_1|a"], [10])
+    second.saw(0, ["proj_1|a"], [7])
+    await first.testify(connection)
+    await second.testify(connection)
+    assert (await read_book(queue, 0)).projects["proj_1"].accepted == 10
+    assert meter.get(Metric.EVENTS_FORGOTTEN) == 10
+
+
+async def test_ledger_gets_an_id_once(queue: Redis, connection: AbstractConnection) -> None:
+    """Opening gives the ledger an id, which stays."""
+    await Witness(2, Meter("gateway")).testify(connection)
+    ids = [(await read_book(queue, n)).queue_id for n in range(2)]
+    assert len(set(ids)) == 2
+    await Witness(2, Meter("gateway")).testify(connection)
+    assert [(await read_book(queue, n)).queue_id for n in range(2)] == ids
+
+
+def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only so many projects are remembered; those seen last stay."""
+    monkeypatch.setattr(witness, "PROJECTS_MAX", 2)
+    seen = Witness(1, Meter("gateway"))
+    for name in ("a", "b", "a", "c"):
+        seen.saw(0, [name], [1])
+    assert list(seen._seen[0]) == ["a", "c"]

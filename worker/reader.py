@@ -1,0 +1,180 @@
+"""Getting entries of one partition: what a crash has left first, own and others', then new ones.
+
+What is read belongs to this consumer until it is acknowledged (Redis's pending entries list), so a
+crash at any line loses nothing: after a restart the worker's own pending entries are read first,
+and those of a worker that does not come back are claimed once they have been idle for long enough.
+"""
+
+import time
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import OutOfMemoryError, ResponseError
+
+from core.codec import decode
+from core.errors import Refused
+from core.metrics import Meter, Metric
+from core.partitions import GROUP, stream_key
+from core.settings import Settings
+from runtime.log import get_log
+from worker.batch import Delivery
+from worker.lease import Lease, position
+
+log = get_log()
+IDLE_BLOCK_MS = 500  # a stop is noticed at least this often
+COUNT_FIRST, COUNT_MAX = 16, 200  # entries asked for at once, each up to a body's limit
+
+
+class Reader:
+    """Reads one partition as one consumer of the group."""
+
+    def __init__(
+        self,
+        queue: Redis,
+        partition: int,
+        *,
+        name: str,
+        lease: Lease,
+        settings: Settings,
+        meter: Meter,
+    ) -> None:
+        self._queue = queue
+        self._stream = stream_key(partition)
+        self._name = name
+        self._lease = lease
+        self._events_max = settings.drain_events_max
+        self._bytes_max = settings.drain_bytes_max
+        self._age_s = settings.drain_age_ms_max / 1000
+        self._claim_idle_s = settings.claim_idle_s
+        self._meter = meter
+        self._count = COUNT_FIRST
+        self._recovering = True  # own entries may be pending: read those first
+        self._first_recovery = True  # since the process started: they may be what ended the last
+        self._had_group = False
+        self._next_claim_s = 0.0
+
+    async def open(self) -> None:
+        """Create the group if it is missing; from the start, since storing twice is harmless.
+
+        Call before the first `next`, and after any failure.
+        """
+        self._recovering = True
+        try:
+            await self._queue.xgroup_create(self._stream, GROUP, id="0", mkstream=True)
+        except OutOfMemoryError:
+            return  # most likely it is there, and draining is what frees memory; a read will tell
+        except ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+        else:
+            self._meter.add(Metric.GROUPS_CREATED)
+            tell = log.warning if self._had_group else log.info  # expected at the first start
+            tell("consumer group created", stream=self._stream, group=GROUP)
+        self._had_group = True
+
+    async def next(self) -> list[Delivery]:
+        """The next entries; empty if there were none for a while."""
+        if self._recovering:
+            if deliveries := await self._own():
+                return deliveries
+            self._recovering = self._first_recovery = False
+        if time.monotonic() >= self._next_claim_s:
+            if deliveries := await self._claim():
+                return deliveries
+            self._next_claim_s = time.monotonic() + self._claim_idle_s / 4
+        return await self._gather()
+
+    async def _own(self) -> list[Delivery]:
+        """This consumer's pending entries: left by a crash, or by a failure in this process."""
+        found = await self._read_group("0")
+        if not found:
+            return []
+        if not self._first_recovery:
+            await self._lease.release([delivery.entry_id for delivery in found])
+            return await self._without_lost(found)
+        return await self._without_lost(await self._with_times(found))
+
+    async def _claim(self) -> list[Delivery]:
+        """Entries that another worker has left idle for too long."""
+        reply: Any = await self._queue.xautoclaim(
+            self._stream, GROUP, self._name, self._claim_idle_s * 1000, count=self._count
+        )
+        _, claimed, deleted = reply
+        self._count_lost(deleted)
+        if not claimed:
+            return []
+        self._meter.add(Metric.ENTRIES_CLAIMED, len(claimed))
+        log.info("entries claimed", stream=self._stream, entries=len(claimed))
+        return await self._with_times([Delivery(*entry) for entry in claimed])
+
+    async def _gather(self) -> list[Delivery]:
+        """New entries, until there are enough events, bytes, or time has passed."""
+        deliveries = await self._read_group(">", IDLE_BLOCK_MS)
+        events, size = _size(deliveries)
+        until_s = time.monotonic() + self._age_s
+        while deliveries and events < self._events_max and size < self._bytes_max:
+            left_ms = int((until_s - time.monotonic()) * 1000)
+            if left_ms <= 0:
+                break
+            more = await self._read_group(">", left_ms)
+            more_events, more_size = _size(more)
+            events, size = events + more_events, size + more_size
+            deliveries += more
+        return deliveries
+
+    async def _read_group(self, after: str, block_ms: int | None = None) -> list[Delivery]:
+        """Entries as XREADGROUP gives them: ">" is new ones, "0" this consumer's pending ones."""
+        reply: Any = await self._queue.xreadgroup(
+            GROUP, self._name, {self._stream: after}, count=self._count, block=block_ms
+        )
+        deliveries = [Delivery(*entry) for entry in reply[0][1]] if reply else []
+        size = sum(delivery.size for delivery in deliveries)
+        if size > self._bytes_max:
+            self._count = max(1, self._count // 2)
+        elif len(deliveries) == self._count and size < self._bytes_max // 2:
+            self._count = min(COUNT_MAX, self._count * 2)
+        return deliveries
+
+    async def _with_times(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """The same, with how often each was delivered."""
+        ids = [delivery.entry_id for delivery in deliveries]
+        pending: Any = await self._queue.xpending_range(
+            self._stream,
+            GROUP,
+            min=min(ids, key=position),
+            max=max(ids, key=position),
+            count=len(ids),
+            consumername=self._name,
+        )
+        times = {found["message_id"]: found["times_delivered"] for found in pending}
+        return [d._replace(times=times.get(d.entry_id, 1)) for d in deliveries]
+
+    async def _without_lost(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """The same, less entries without fields: they were deleted before they were stored."""
+        lost = [delivery.entry_id for delivery in deliveries if not delivery.fields]
+        if lost:
+            await self._queue.xack(self._stream, GROUP, *lost)
+            self._count_lost(lost)
+        return [delivery for delivery in deliveries if delivery.fields]
+
+    def _count_lost(self, entry_ids: list[bytes]) -> None:
+        """Entries that someone deleted before they were stored: nothing can bring them back."""
+        if entry_ids:
+            self._meter.add(Metric.ENTRIES_LOST, len(entry_ids))
+            log.error(
+                "entries lost: deleted from the stream before they were stored",
+                stream=self._stream,
+                entries=len(entry_ids),
+                first=entry_ids[0].decode(),
+            )
+
+
+def _size(deliveries: list[Delivery]) -> tuple[int, int]:
+    """(events, body bytes) of what was read; an entry that cannot be read counts as one event."""
+    events = 0
+    for delivery in deliveries:
+        try:
+            events += decode(delivery.fields).count
+        except Refused:
+            events += 1
+    return events, sum(delivery.size for delivery in deliveries)
