@@ -152,7 +152,7 @@ def _stream(entries: Any, groups: Any) -> Stream:
     if isinstance(entries, Exception):
         raise entries
     if isinstance(groups, Exception):
-        return Stream(entries, entries if _is_missing(str(groups)) else None, None)
+        return Stream(entries, None, None)  # hidden, or there is no stream
     group = next((group for group in groups if group["name"] == GROUP.encode()), None)
     if group is None:  # no worker has ever come, or it was deleted
         return Stream(entries, entries, None)
