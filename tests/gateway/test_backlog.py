@@ -1,10 +1,9 @@
-"""The backlog's sampling on a real queue: each bound, what is unread, Retry-After, hidden replies,
-a server that stalls."""
+"""The backlog's bounds on a real queue: each of them, what is unread, hidden replies, a server that
+stalls."""
 
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
@@ -16,54 +15,7 @@ from core.settings import read
 from gateway.backlog import Backlog
 from runtime.queue import open_queue
 from tests.conftest import QueueServer
-
-FIRST = stream_key(0)
-
-
-class Sampled:
-    """A backlog whose clock stands still unless it is told to go on."""
-
-    def __init__(self, queue: Redis, **settings: int) -> None:
-        environ = {f"CONTOX_{name.upper()}": str(value) for name, value in settings.items()}
-        self.queue = queue
-        self.meter = Meter("gateway")
-        self.now_s = 0.0
-        self.backlog = Backlog(queue, read(environ), self.meter, clock=lambda: self.now_s)
-
-    async def full(self) -> str:
-        """Sample, and say whether it is full."""
-        await self.backlog.sample()
-        assert self.meter.get(Metric.BACKLOG_FULL) == bool(self.backlog.full)
-        return self.backlog.full
-
-    async def add(self, count: int, partition: int = 0) -> None:
-        """Append entries."""
-        for _ in range(count):
-            await self.queue.xadd(stream_key(partition), {"h": "x"})
-
-    async def work(self, count: int) -> None:
-        """Read entries of the first partition."""
-        await self.queue.xreadgroup(GROUP, "w", {FIRST: ">"}, count=count)
-
-    async def drain(self, count: int, partition: int = 0) -> None:
-        """Read entries, acknowledge and delete them, as a worker does."""
-        stream = stream_key(partition)
-        reply = await self.queue.xreadgroup(GROUP, "w", {stream: ">"}, count=count)
-        ids = [entry_id for entry_id, _ in reply[0][1]]
-        await self.queue.xack(stream, GROUP, *ids)
-        await self.queue.xdel(stream, *ids)
-
-    async def group(self, partition: int = 0) -> None:
-        """Make the workers' group."""
-        await self.queue.xgroup_create(stream_key(partition), GROUP, id="0", mkstream=True)
-
-
-@pytest.fixture
-async def own_queue(own_queue_server: QueueServer) -> AsyncIterator[Redis]:
-    """A client of a server whose settings the test may change."""
-    client = open_queue(own_queue_server.url)
-    yield client
-    await client.aclose()
+from tests.gateway.sampled import FIRST, Sampled
 
 
 async def test_entries(queue: Redis) -> None:
@@ -165,108 +117,13 @@ async def test_memory(own_queue: Redis) -> None:
     assert not await sampled.full()
 
 
-async def test_rate(queue: Redis) -> None:
-    """The rate counts what was stored, though more is added; Retry-After is what is above nine
-    tenths of the bound, at that rate."""
-    sampled = Sampled(queue, partitions=2, backlog_entries_max=100)
-    await sampled.group()
-    await sampled.add(60)
-    await sampled.work(1)
-    await sampled.full()
-    await sampled.drain(10)
-    await sampled.add(65)
-    sampled.now_s += 5
-    assert await sampled.full()
-    assert sampled.meter.get(Metric.BACKLOG_DRAIN) == pytest.approx(2)
-    assert sampled.backlog.retry_after_s() == 13  # 115 - 90 = 25 entries at 2/s
-
-
-async def test_rate_of_its_own_partition(queue: Redis) -> None:
-    """A partition that stands still is not helped by another that drains."""
-    sampled = Sampled(queue, partitions=2, backlog_entries_max=20)
-    for partition in (0, 1):
-        await sampled.group(partition)
-        await sampled.add(20, partition)
-        await sampled.drain(1, partition)
-    await sampled.full()
-    await sampled.drain(10)
-    await sampled.add(1, partition=1)
-    sampled.now_s += 1
-    assert "partition 1" in await sampled.full()
-    assert sampled.meter.get(Metric.BACKLOG_DRAIN) == 10
-    assert sampled.backlog.retry_after_s() == 30
-
-
-async def test_retry_after_of_lag(queue: Redis) -> None:
-    """For a bound on the lag it is the unread entries that count."""
-    sampled = Sampled(queue, backlog_lag_max=10)
-    await sampled.group()
-    await sampled.add(50)
-    await sampled.drain(1)
-    await sampled.full()
-    await sampled.drain(10)
-    sampled.now_s += 5
-    assert "39 unread" in await sampled.full()
-    assert sampled.backlog.retry_after_s() == 15  # 39 - 9 = 30 entries at 2/s
-
-
-async def test_retry_after_of_memory(own_queue: Redis) -> None:
-    """For memory it is the share of all entries that is above nine tenths of the bound."""
-    sampled = Sampled(own_queue, backlog_memory_percent=50)
-    await sampled.group()
-    await sampled.add(101)
-    await sampled.drain(1)
-    await sampled.full()
-    used = (await own_queue.info("memory"))["used_memory"]
-    await own_queue.config_set("maxmemory", used)  # so that 45 % would have to be used
-    await sampled.drain(20)
-    sampled.now_s += 5
-    assert await sampled.full()
-    assert sampled.backlog.retry_after_s() in (11, 12)  # about 55 % of 80 entries at 4/s
-
-
-async def test_retry_after_without_a_bound(queue: Redis) -> None:
-    """With no bound reached it is a tenth of what is there: the server refused by itself."""
-    sampled = Sampled(queue)
-    assert sampled.backlog.retry_after_s() == 30
-    await sampled.group()
-    await sampled.add(111)
-    await sampled.drain(1)
-    await sampled.full()
-    await sampled.drain(10)
-    sampled.now_s += 5
-    assert not await sampled.full()
-    assert sampled.backlog.retry_after_s() == 5  # a tenth of 100 entries at 2/s
-
-
-async def test_stream_made_anew(queue: Redis) -> None:
-    """A stream that was deleted is not taken for one that was drained."""
-    sampled = Sampled(queue)
-    await sampled.group()
-    await sampled.add(50)
-    await sampled.work(50)
-    await sampled.full()
-    for _ in range(2):
-        await queue.flushall()
-        sampled.now_s += 1
-        await sampled.full()
-        await sampled.group()
-        await sampled.add(3)
-        await sampled.work(3)
-        sampled.now_s += 1
-        await sampled.full()
-    assert sampled.meter.get(Metric.BACKLOG_DRAIN) == 0
-
-
 async def test_user_that_may_not_look(own_queue: Redis, own_queue_server: QueueServer) -> None:
     """Without XINFO and INFO the bound on entries holds, the others are without effect, and a
     warning says so once."""
     rights = ("on", ">secret", "~ingest:*", "+xlen", "+multi", "+client", "+ping")
     await own_queue.execute_command("ACL", "SETUSER", "edge", *rights)
-    await own_queue.config_set("maxmemory", 1)
     edge = open_queue(own_queue_server.url.replace("//", "//edge:secret@"))
     sampled = Sampled(edge, backlog_entries_max=5, backlog_lag_max=1)
-    await own_queue.config_set("maxmemory", 0)
     await Sampled(own_queue).add(4)
     with capture_logs() as logs:
         assert not await sampled.full()
