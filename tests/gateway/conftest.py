@@ -12,12 +12,10 @@ from core.partitions import stream_key
 from core.ports import Project, SealedSecret
 from core.settings import Settings, read
 from gateway.main import Gateway, serving
-from runtime.queue import open_queue
 from store.accounts import SqlProjects
 from store.engine import open_engine
 from store.migrate import migrate
 from store.sealing import Sealer
-from tests.conftest import QueueServer
 from tests.raw_http import EVENT, Producer
 
 SECRET = "whsec_test"
@@ -77,14 +75,6 @@ async def running(start: Start) -> Running:
         CONTOX_EVENT_BYTES_MAX="1000",
         CONTOX_BATCH_EVENTS_MAX="5",
     )
-
-
-@pytest.fixture
-async def own_queue(own_queue_server: QueueServer) -> AsyncIterator[Redis]:
-    """A client of a server whose settings the test may change."""
-    client = open_queue(own_queue_server.url)
-    yield client
-    await client.aclose()
 
 
 async def until(condition: Callable[[], bool], timeout_s: float = 10) -> None:
