@@ -17,6 +17,7 @@ from gateway.endpoint import Endpoint
 from gateway.key_cache import KeyCache
 from gateway.keyring import Keyring
 from gateway.publisher import Publisher
+from gateway.quotas import Quotas
 from gateway.server import listening
 from gateway.sessions import Sessions
 from gateway.tier import check_at_start
@@ -50,7 +51,7 @@ class Gateway:
         """What keeps it from accepting durably now, as sentences."""
         reasons = [why for why in (self.publisher.away, self.publisher.full) if why]
         if self.backlog.full:
-            reasons.append("The backlog is full")
+            reasons.append(self.backlog.full)
         if self.leaving:
             reasons.append("The gateway is shutting down")
         return reasons
@@ -98,17 +99,18 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
             meter=meter,
         )
         publisher = Publisher(queue, settings, meter)
-        backlog = Backlog(queue, settings, meter)
+        backlog, quotas = Backlog(queue, settings, meter), Quotas(queue, settings)
         admission = Admission(
             settings,
             keyring=keyring,
             sessions=Sessions(queue, entries_max=settings.keyring_entries_max),
             queue=publisher,
             backlog=backlog,
+            quotas=quotas,
         )
         endpoint = Endpoint(settings, admission=admission, meter=meter)
         gateway = Gateway(endpoint, admission, publisher, backlog)
-        for task in (keyring.follow(queue), publisher.run(), backlog.run()):
+        for task in (keyring.follow(queue), publisher.run(), backlog.run(), quotas.run()):
             background.start(task)
         app = build_app(endpoint, meter=meter, missing=gateway.missing)
         listener = listening(app, endpoint, settings.host, settings.port)
