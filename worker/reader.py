@@ -51,7 +51,7 @@ class Reader:
         self._count = COUNT_FIRST
         self._recovering = True  # own entries may be pending: read those first
         self._first_recovery = True  # since the process started: they may be what ended the last
-        self._suspects = True  # the first own entry is the one that the last process ended with
+        self._suspects = 1  # the first own entry: the last process may have ended with it
         self._had_group = False
         self._next_claim_s = 0.0
 
@@ -88,17 +88,17 @@ class Reader:
 
     async def _own(self) -> list[Delivery]:
         """This consumer's pending entries: left by a crash, or by a failure in this process."""
-        found = await self._read_group("0")
-        if not found:
-            return []
-        if not self._first_recovery:
-            await self._lease.release([delivery.entry_id for delivery in found])
-            return await self._without_lost(found)
-        first, *others = await self._with_times(found)
-        if self._suspects:  # the first one was in hand when the last process ended
-            self._suspects = False
-            return await self._without_lost([first, *self._innocent(others)])
-        return await self._without_lost(self._innocent([first, *others]))
+        while found := await self._read_group("0"):
+            if self._first_recovery:
+                found = await self._with_times(found)
+                suspects = found[: self._suspects]
+                self._suspects = 0
+                found = [*suspects, *self._innocent(found[len(suspects) :])]
+            else:
+                await self._lease.release([delivery.entry_id for delivery in found])
+            if kept := await self._without_lost(found):
+                return kept
+        return []
 
     async def _claim(self) -> list[Delivery]:
         """Entries that another worker has left idle for too long."""
