@@ -10,6 +10,7 @@ from core.metrics import Meter, Metric
 from core.partitions import GROUP, dead_letter_key, ledger_key, stream_key
 from core.settings import read
 from core.testing import MemoryEvents, MemoryLedger
+from runtime.background import end
 from runtime.ledger import read_book
 from runtime.queue import open_queue
 from tests.runtime.test_ledger import append
@@ -156,6 +157,5 @@ async def test_runs_through_outages(keeping: Keeping, monkeypatch: pytest.Monkey
     watching = asyncio.create_task(books.run())
     await asyncio.sleep(0.1)
     assert not watching.done()
-    watching.cancel()
-    await asyncio.gather(watching, return_exceptions=True)
+    await end(watching)
     await away.aclose()

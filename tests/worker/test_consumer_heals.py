@@ -12,6 +12,7 @@ from core.event import Row
 from core.metrics import Metric
 from core.partitions import GROUP, dead_letter_key
 from core.testing import MemoryEvents
+from runtime.background import end
 from runtime.ledger import read_book
 from tests.worker.conftest import (
     STREAM,
@@ -65,8 +66,7 @@ async def run_until_it_crashes(queue: Redis, store: MemoryEvents, **settings: st
     await asyncio.wait([task, drained], return_when=asyncio.FIRST_COMPLETED)
     running.stop.set()
     (result,) = await asyncio.gather(task, return_exceptions=True)
-    drained.cancel()
-    await asyncio.gather(drained, return_exceptions=True)
+    await end(drained)
     return isinstance(result, Crash)
 
 
