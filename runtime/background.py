@@ -7,6 +7,7 @@ from typing import Any
 from runtime.log import get_log
 
 log = get_log()
+CANCEL_S = 2  # for a task to clean up, before it is cancelled once more
 
 
 class Background:
@@ -25,8 +26,13 @@ class Background:
 
     async def close(self) -> None:
         """Cancel the tasks and wait for their end. Raises what one of them failed with."""
-        for task in self._tasks:
-            task.cancel()
+        pending = set(self._tasks)
+        while pending:
+            for task in pending:
+                task.cancel()
+            # Again, until it is heeded: a cancellation that meets a failing connection can be lost
+            # in a client's error handling, and the task would wait for its next try for ever.
+            _, pending = await asyncio.wait(pending, timeout=CANCEL_S)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self.failure:
             raise self.failure

@@ -1,9 +1,11 @@
 """Tasks that wait, end and fail on a real loop."""
 
 import asyncio
+import contextlib
 
 import pytest
 
+from runtime import background as module
 from runtime.background import Background
 
 
@@ -89,6 +91,25 @@ async def test_failure_while_closing(stop: asyncio.Event, background: Background
     background.start(break_down())
     await begun.wait()
     with pytest.raises(Broken, match="cleaning up"):
+        await background.close()
+
+
+async def test_cancellation_that_is_lost(
+    background: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task in which a cancellation was lost is cancelled again."""
+    monkeypatch.setattr(module, "CANCEL_S", 0.01)
+    begun = asyncio.Event()
+
+    async def lose_one() -> None:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    background.start(lose_one())
+    await begun.wait()
+    async with asyncio.timeout(10):
         await background.close()
 
 
