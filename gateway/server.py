@@ -101,7 +101,7 @@ class Protocol(RequestHandler):
     def close_if_idle(self) -> None:
         """See gateway.connections.Connection."""
         waits = self._waiter is not None and not self._waiter.done()
-        if not self._head_bytes and not self._messages and (waits or not self._request_count):
+        if waits and not self._head_bytes and not self._messages:
             self.force_close()
 
     async def finish_response(

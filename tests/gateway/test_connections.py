@@ -120,6 +120,7 @@ async def test_bad_head_behind_a_request(running: Running, monkeypatch: pytest.M
     (protocol,) = running.gateway.connections._open
     for n in range(100):
         protocol.data_received((HEAD if not n else b"") + b"X%d: %s\r\n" % (n, b"a" * 1000))  # type: ignore[attr-defined]
+    assert len(protocol._messages) == 1  # type: ignore[attr-defined]
     may.set()
     assert [(await read_reply(reader)).status for _ in range(2)] == [202, 400]
     assert await reader.read() == b""
