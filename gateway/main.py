@@ -1,7 +1,8 @@
 """The gateway's process: put the parts together, serve, and stop in order.
 
-On SIGTERM: readiness turns red; after the grace the listener closes and what still arrives on open
-connections is refused; what is in flight is answered; the process ends with status 0.
+On SIGTERM: readiness turns red, and for the grace every answer sends its client elsewhere; then the
+listener and all idle connections close; what is under way is answered; the process ends with
+status 0.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from core.settings import SettingError, Settings
 from gateway.admission import Admission
 from gateway.app import build_app
 from gateway.backlog import Backlog
+from gateway.connections import Connections
 from gateway.endpoint import Endpoint
 from gateway.key_cache import KeyCache
 from gateway.keyring import Keyring
@@ -38,21 +40,26 @@ class Gateway:
     """A gateway that listens, by the parts that tell how it is."""
 
     def __init__(
-        self, endpoint: Endpoint, admission: Admission, publisher: Publisher, backlog: Backlog
+        self,
+        endpoint: Endpoint,
+        connections: Connections,
+        admission: Admission,
+        publisher: Publisher,
+        backlog: Backlog,
     ) -> None:
         self.endpoint = endpoint
+        self.connections = connections
         self.admission = admission
         self.publisher = publisher
         self.backlog = backlog
         self.port = 0
-        self.leaving = False
 
     def missing(self) -> list[str]:
         """What keeps it from accepting durably now, as sentences."""
         reasons = [why for why in (self.publisher.away, self.publisher.full) if why]
         if self.backlog.full:
             reasons.append(self.backlog.full)
-        if self.leaving:
+        if self.connections.leaving:
             reasons.append("The gateway is shutting down")
         return reasons
 
@@ -67,7 +74,7 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
     async with serving(settings, stop) as gateway:
         on_listen(gateway.port)
         await stop.wait()
-        gateway.leaving = True
+        gateway.connections.leaving = True
         log.info("gateway stops", grace_s=settings.stop_grace_s)
         await asyncio.sleep(settings.stop_grace_s)
 
@@ -109,10 +116,18 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
             quotas=quotas,
         )
         endpoint = Endpoint(settings, admission=admission, meter=meter)
-        gateway = Gateway(endpoint, admission, publisher, backlog)
-        for task in (keyring.follow(queue), publisher.run(), backlog.run(), quotas.run()):
+        connections = Connections(settings, meter)
+        gateway = Gateway(endpoint, connections, admission, publisher, backlog)
+        tasks = (
+            keyring.follow(queue),
+            publisher.run(),
+            backlog.run(),
+            quotas.run(),
+            connections.run(),
+        )
+        for task in tasks:
             background.start(task)
         app = build_app(endpoint, meter=meter, missing=gateway.missing)
-        listener = listening(app, endpoint, settings.host, settings.port)
+        listener = listening(app, endpoint, connections, settings.host, settings.port)
         gateway.port = await stack.enter_async_context(listener)
         yield gateway

@@ -7,9 +7,7 @@ from typing import Any
 from runtime.log import get_log
 
 log = get_log()
-
-
-AGAIN_S = 1.0
+CANCEL_S = 1.0  # for a task to clean up, before it is cancelled once more
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:
@@ -23,7 +21,7 @@ async def end(*tasks: asyncio.Task[Any]) -> None:
     while pending:
         for task in pending:
             task.cancel()
-        ended, pending = await asyncio.wait(pending, timeout=AGAIN_S)
+        ended, pending = await asyncio.wait(pending, timeout=CANCEL_S)
         for task in ended:
             if not task.cancelled():
                 task.exception()  # looked at, or asyncio would log it

@@ -195,15 +195,6 @@ async def test_backlog_full(start: Start) -> None:
     assert (await running.producer.post()).status == 202
 
 
-async def test_shutting_down(running: Running, producer: Producer) -> None:
-    """Once it stops, a gateway refuses with 503, Retry-After and nothing enqueued."""
-    running.gateway.endpoint.stopping = True
-    reply = await producer.post(timestamp=NOW)
-    assert (reply.status, reply.json["code"]) == (503, "shutting_down")
-    assert reply.headers["retry-after"]
-    assert await running.entries() == []
-
-
 async def test_same_request_same_id(running: Running, producer: Producer) -> None:
     """The same signed request sent again names the same event."""
     request = producer.request(timestamp=NOW)

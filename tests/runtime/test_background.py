@@ -5,6 +5,7 @@ import contextlib
 
 import pytest
 
+from runtime import background as module
 from runtime.background import Background, end
 
 
@@ -93,6 +94,25 @@ async def test_failure_while_closing(stop: asyncio.Event, background: Background
         await background.close()
 
 
+async def test_cancellation_that_is_lost(
+    background: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task in which a cancellation was lost is cancelled again."""
+    monkeypatch.setattr(module, "CANCEL_S", 0.01)
+    begun = asyncio.Event()
+
+    async def lose_one() -> None:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    background.start(lose_one())
+    await begun.wait()
+    async with asyncio.timeout(10):
+        await background.close()
+
+
 async def test_end_is_no_failure(stop: asyncio.Event, background: Background) -> None:
     """A task that ends by itself stops nothing."""
     ended = asyncio.Event()
@@ -113,7 +133,7 @@ async def test_nothing_started(background: Background) -> None:
 
 async def test_lost_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task that loses a cancellation is cancelled again, and a failure is no surprise."""
-    monkeypatch.setattr("runtime.background.AGAIN_S", 0.01)
+    monkeypatch.setattr(module, "CANCEL_S", 0.01)
 
     async def lose_one() -> None:
         with contextlib.suppress(asyncio.CancelledError):
