@@ -14,11 +14,14 @@ from gateway.admission import Admission
 from gateway.app import build_app
 from gateway.backlog import Backlog
 from gateway.endpoint import Endpoint
+from gateway.fallback import SpooledQueue
 from gateway.key_cache import KeyCache
 from gateway.keyring import Keyring
 from gateway.publisher import Publisher
 from gateway.server import listening
 from gateway.sessions import Sessions
+from gateway.spool import opened
+from gateway.spool_drain import SpoolDrain
 from runtime.background import Background
 from runtime.log import get_log
 from runtime.queue import open_queue
@@ -36,23 +39,36 @@ class Gateway:
     """A gateway that listens, by the parts that tell how it is."""
 
     def __init__(
-        self, endpoint: Endpoint, admission: Admission, publisher: Publisher, backlog: Backlog
+        self,
+        endpoint: Endpoint,
+        admission: Admission,
+        publisher: Publisher,
+        backlog: Backlog,
+        spooled: SpooledQueue | None = None,
     ) -> None:
         self.endpoint = endpoint
         self.admission = admission
         self.publisher = publisher
         self.backlog = backlog
+        self.spooled = spooled
         self.port = 0
         self.leaving = False
 
     def missing(self) -> list[str]:
         """What keeps it from accepting durably now, as sentences."""
-        reasons = [why for why in (self.publisher.away, self.publisher.full) if why]
+        if self.spooled:
+            reasons = self.spooled.missing()
+        else:
+            reasons = [why for why in (self.publisher.away, self.publisher.full) if why]
         if self.backlog.full:
             reasons.append("The backlog is full")
         if self.leaving:
             reasons.append("The gateway is shutting down")
         return reasons
+
+    def degraded(self) -> list[str]:
+        """What is not as it should be, though it accepts, as sentences."""
+        return self.spooled.degraded() if self.spooled else []
 
 
 async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _port: None) -> None:
@@ -83,10 +99,11 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
         await check_master_key(projects, sealer)
         queue = open_queue(settings.redis_url)
         stack.push_async_callback(queue.aclose)
+        meter = Meter("gateway")
+        spool = await stack.enter_async_context(opened(settings, meter))
         background = Background(stop)
         stack.push_async_callback(background.close)
 
-        meter = Meter("gateway")
         keyring = Keyring(
             cache=KeyCache(queue, ttl_s=settings.keyring_ttl_s),
             projects=projects,
@@ -97,18 +114,23 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
         )
         publisher = Publisher(queue, settings, meter)
         backlog = Backlog(queue, settings, meter)
+        spooled = SpooledQueue(publisher, spool) if spool else None
+        away = (lambda: bool(publisher.away)) if spool else None
         admission = Admission(
             settings,
             keyring=keyring,
-            sessions=Sessions(queue, entries_max=settings.keyring_entries_max),
-            queue=publisher,
+            sessions=Sessions(queue, entries_max=settings.keyring_entries_max, away=away),
+            queue=spooled or publisher,
             backlog=backlog,
         )
         endpoint = Endpoint(settings, admission=admission, meter=meter)
-        gateway = Gateway(endpoint, admission, publisher, backlog)
+        gateway = Gateway(endpoint, admission, publisher, backlog, spooled)
         for task in (keyring.follow(queue), publisher.run(), backlog.run()):
             background.start(task)
-        app = build_app(endpoint, meter=meter, missing=gateway.missing)
+        if spool:
+            drain = SpoolDrain(spool, publisher, settings, may_drain=lambda: not backlog.full)
+            background.start(drain.run())
+        app = build_app(endpoint, meter=meter, missing=gateway.missing, degraded=gateway.degraded)
         listener = listening(app, endpoint, settings.host, settings.port)
         gateway.port = await stack.enter_async_context(listener)
         yield gateway
