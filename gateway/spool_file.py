@@ -41,6 +41,7 @@ SET_ASIDE = (
     f" SELECT {COLUMNS}, ? FROM entries WHERE seq = ?"
 )
 RETRY = f"INSERT INTO entries SELECT {COLUMNS} FROM unreadable"  # noqa: S608
+NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)  # IOERR also for a quota
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -82,6 +83,7 @@ class SpoolFile:
         """Open the spool, made if it is missing. Raises SettingError if it cannot be used."""
         self._directory = directory
         self.path = directory / "spool.db"
+        self._stale_seq: int | None = None  # set while the file is to be made anew
         try:
             self._lock = _locked(directory)
         except OSError as error:
@@ -125,14 +127,19 @@ class SpoolFile:
         return [Held(*found) for found in self._db.execute(query, (after_seq,))]
 
     def delete(self, to_seq: int) -> None:
-        """Delete the entries up to this one, for which a full disk needs no room if it is all."""
-        try:
-            with self._transaction():
-                self._db.execute("DELETE FROM entries WHERE seq <= ?", (to_seq,))
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_FULL or self._keeps_more_than(to_seq):
-                raise
-            self._start_over(to_seq)
+        """Delete the entries up to this one; where the disk has no room for that, the whole file if
+        nothing else is in it."""
+        if self._stale_seq is None:
+            try:
+                with self._transaction():
+                    self._db.execute("DELETE FROM entries WHERE seq <= ?", (to_seq,))
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in NO_ROOM or self._keeps_more_than(to_seq):
+                    raise
+                self._db.close()
+                self._stale_seq = to_seq
+        if self._stale_seq is not None:
+            self._renew(self._stale_seq)
 
     def set_aside(self, seq: int, why: str) -> None:
         """Move an entry to those that cannot be read."""
@@ -157,6 +164,8 @@ class SpoolFile:
         finally:
             with suppress(OSError):
                 scratch.unlink()
+        if self._stale_seq is not None:
+            self._renew(self._stale_seq)
         with self._transaction():
             self._db.execute(f"PRAGMA user_version={FORMAT}")
 
@@ -202,7 +211,7 @@ class SpoolFile:
             return
         (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
-            raise self._damaged(str(found))
+            raise self._damaged(" ".join(str(found).split()))
 
     def _damaged(self, how: str) -> SettingError:
         return SettingError(
@@ -212,6 +221,8 @@ class SpoolFile:
 
     def _retry_unreadable(self) -> None:
         """Another version of ours may read what the last one could not."""
+        if not self._number("SELECT count(*) FROM unreadable"):
+            return
         with self._transaction():
             self._db.execute(RETRY)
             self._db.execute("DELETE FROM unreadable")
@@ -221,14 +232,14 @@ class SpoolFile:
         (more,) = self._db.execute(wanted, (to_seq,)).fetchone()
         return bool(more) or bool(self._number("SELECT count(*) FROM unreadable"))
 
-    def _start_over(self, last_seq: int) -> None:
-        """Replace the file, of which nothing is needed any more, by an empty one."""
-        self._db.close()
+    def _renew(self, last_seq: int) -> None:
+        """Replace the closed file, of which nothing is needed any more, by an empty one."""
         for suffix in ("", "-wal", "-shm"):  # SQLite drops a -wal that has lost its file
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         self._db = self._connect()
         self._check_format()
         self._db.execute("INSERT INTO sqlite_sequence VALUES ('entries', ?)", (last_seq,))
+        self._stale_seq = None
 
     def _number(self, query: str) -> int:
         (number,) = self._db.execute(query).fetchone()
