@@ -35,7 +35,7 @@ class EventQueueContract:
     async def test_appended_is_there(self, event_queue: EventQueue, appended: Appended) -> None:
         """When append returns, the entry can be read, byte for byte."""
         durability = await event_queue.append(ENTRY)
-        assert durability in ("memory", "fsynced", "spooled")
+        assert durability in ("memory", "fsynced", "replicated", "spooled")
         assert await appended() == [ENTRY]
 
     async def test_order(self, event_queue: EventQueue, appended: Appended) -> None:

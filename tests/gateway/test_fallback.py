@@ -162,8 +162,7 @@ async def test_broken(spooling: Running, own_queue_server: QueueServer) -> None:
 
 
 async def test_full_backlog(spooling: Running, own_queue_server: QueueServer) -> None:
-    """A queue that is there, and full, is not replaced: 503 backlog_full, and nothing is spooled;
-    nor is the spool drained into it."""
+    """A queue that is there, and full, is not replaced: 503 backlog_full; nothing is spooled."""
     queue = open_queue(own_queue_server.url)
     await queue.config_set("maxmemory", "1")
     reply = await spooling.producer.post()

@@ -123,6 +123,7 @@ async def test_bytes_in_flight(own_queue_server: QueueServer) -> None:
     """Over the bound of bytes in flight the answer is overloaded, and nothing more is held."""
     bounds = {
         "inflight_bytes_max": "1000000",
+        "body_bytes_max": "1000000",
         "decoded_bytes_max": "1000000",
         "append_timeout_s": "1",
     }

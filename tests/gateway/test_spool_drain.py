@@ -112,12 +112,14 @@ async def test_waits(tmp_path: Path) -> None:
     """Nothing is drained while the queue is away, or while there is no room in it."""
     await fill(tmp_path, [ENTRY])
     queue, room = Queue(), Room()
-    queue.away, room.free = "away", False
+    queue.away = "away"
     async with draining(tmp_path, queue, room) as spool:
-        for step in range(2):
-            await asyncio.sleep(2.5 * spool_drain.POLL_S)
-            assert (queue.entries, spool.entries) == ([], 1)
-            queue.away, room.free = ("", False) if step == 0 else ("", True)
+        await asyncio.sleep(2.5 * spool_drain.POLL_S)
+        assert (queue.entries, spool.entries) == ([], 1)
+        queue.away, room.free = "", False
+        await asyncio.sleep(2.5 * spool_drain.POLL_S)
+        assert (queue.entries, spool.entries) == ([], 1)
+        room.free = True
         await until(lambda: not spool.entries)
     assert queue.entries == [ENTRY]
 
