@@ -82,7 +82,8 @@ class Sessions:
         except QUEUE_ERRORS as error:
             if self._away is None:
                 raise Unavailable(Reason.QUEUE_UNAVAILABLE) from error
-            return self._keep(project_id, new, provisional=True)
+            session = self._provisional(project_id, now_ms) or new  # opened while this one waited
+            return self._keep(project_id, session, provisional=True)
         return self._keep(project_id, session, provisional=False)
 
     async def _propose(self, project_id: str, new: str) -> str:
@@ -96,10 +97,14 @@ class Sessions:
 
     def _proposal(self, project_id: str, now_ms: int) -> str:
         """The provisional session while it lasts, or else a new id."""
+        new = session_id(now_ms, os.urandom(ENTROPY_BYTES))
+        return self._provisional(project_id, now_ms) or new
+
+    def _provisional(self, project_id: str, now_ms: int) -> str | None:
         found = self._open.get(project_id)
         if found and found.provisional and found.ends_ms > now_ms:
             return found.session
-        return session_id(now_ms, os.urandom(ENTROPY_BYTES))
+        return None
 
     def _keep(self, project_id: str, session: str, *, provisional: bool) -> str:
         self._open.pop(project_id, None)

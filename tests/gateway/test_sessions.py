@@ -146,6 +146,12 @@ async def test_provisional_before_it_is_known(own_queue_server: QueueServer) -> 
     before_s = time.monotonic()
     session = await sessions.join("proj_1", now_ms())
     assert 0.9 < time.monotonic() - before_s < 2
+    waiting = asyncio.create_task(sessions.join("proj_2", now_ms()))
+    await asyncio.sleep(0.1)
+    away.now = True  # it is known while a question is under way: who comes now opens the session
+    second = await sessions.join("proj_2", now_ms())
+    assert await waiting == second == sessions.cached("proj_2", now_ms())
+    away.now = False
     own_queue_server._process.send_signal(signal.SIGCONT)
     assert await sessions.join("proj_1", now_ms()) == session
     assert await Sessions(queue, entries_max=10).join("proj_1", now_ms()) == session
