@@ -131,8 +131,8 @@ async def test_failure(tmp_path: Path) -> None:
     queue = Queue()
     queue.takes = 4
     async with draining(tmp_path, queue) as spool:
-        await until(lambda: spool.entries == 6)
-        assert on_disk(tmp_path) == entries[4:]
+        await until(lambda: on_disk(tmp_path) == entries[4:])
+        assert spool.entries == 6
         queue.takes = 100
         await until(lambda: not spool.entries)
     assert queue.entries == entries
