@@ -11,18 +11,21 @@ from core.metrics import Meter
 from gateway.answers import not_accepted
 from gateway.endpoint import PATH, Endpoint, to_response
 from runtime.log import get_log
-from runtime.status import Readiness, add_fixed_headers, status_routes
+from runtime.status import Readiness, add_fixed_headers, nothing, status_routes
 
 log = get_log()
 PROCESS = os.urandom(6).hex()
 numbers = count(1)
 
 
-def build_app(endpoint: Endpoint, *, meter: Meter, missing: Readiness) -> web.Application:
-    """The gateway's application. `missing`: what keeps it from accepting durably now."""
+def build_app(
+    endpoint: Endpoint, *, meter: Meter, missing: Readiness, degraded: Readiness = nothing
+) -> web.Application:
+    """The gateway's application. `missing`: what keeps it from accepting durably now; `degraded`:
+    what is not as it should be, though it accepts."""
     app = web.Application(middlewares=[json_errors])
     app.router.add_post(PATH, endpoint.ingest, expect_handler=expect_continue)
-    app.router.add_routes(status_routes(meter, missing))
+    app.router.add_routes(status_routes(meter, missing, degraded))
     app.on_response_prepare.append(add_fixed_headers)
     app.on_response_prepare.append(add_request_id)
     return app

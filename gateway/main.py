@@ -1,8 +1,7 @@
-"""The gateway's process: put the parts together, serve, and stop in order.
+"""The gateway's process: reach what it needs, serve, and stop in order.
 
-On SIGTERM: readiness turns red, and for the grace every answer sends its client elsewhere; then the
-listener and all idle connections close; what is under way is answered; the process ends with
-status 0.
+On SIGTERM: readiness turns red, and answers carry `Connection: close`; after the grace the listener
+closes, and what has begun is answered; the process ends with status 0.
 """
 
 import asyncio
@@ -11,17 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from core.metrics import Meter
 from core.settings import SettingError, Settings
-from gateway.admission import Admission
-from gateway.app import build_app
-from gateway.backlog import Backlog
-from gateway.connections import Connections
-from gateway.endpoint import Endpoint
-from gateway.key_cache import KeyCache
-from gateway.keyring import Keyring
-from gateway.publisher import Publisher
-from gateway.quotas import Quotas
+from gateway.parts import Gateway, Outside
 from gateway.server import listening
-from gateway.sessions import Sessions
+from gateway.spool import opened
 from gateway.tier import check_at_start
 from runtime.background import Background
 from runtime.log import get_log
@@ -30,38 +21,11 @@ from runtime.stop import stop_event
 from runtime.waiting import told
 from store.accounts import SqlProjects
 from store.engine import open_engine
+from store.ledger import SqlLedger
 from store.migrate import migrate_at_start
 from store.sealing import Sealer, check_master_key
 
 log = get_log()
-
-
-class Gateway:
-    """A gateway that listens, by the parts that tell how it is."""
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        connections: Connections,
-        admission: Admission,
-        publisher: Publisher,
-        backlog: Backlog,
-    ) -> None:
-        self.endpoint = endpoint
-        self.connections = connections
-        self.admission = admission
-        self.publisher = publisher
-        self.backlog = backlog
-        self.port = 0
-
-    def missing(self) -> list[str]:
-        """What keeps it from accepting durably now, as sentences."""
-        reasons = [why for why in (self.publisher.away, self.publisher.full) if why]
-        if self.backlog.full:
-            reasons.append(self.backlog.full)
-        if self.connections.leaving:
-            reasons.append("The gateway is shutting down")
-        return reasons
 
 
 async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _port: None) -> None:
@@ -84,6 +48,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
     """A gateway on the settings' host and port; leaving the context finishes what is in flight."""
     if settings.master_key is None:
         raise SettingError("CONTOX_MASTER_KEY is not set; make one with: openssl rand -base64 32")
+    meter = Meter("gateway")
     async with AsyncExitStack() as stack:
         engine = open_engine(settings.database_url)
         stack.push_async_callback(engine.dispose)
@@ -93,41 +58,16 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
         queue = open_queue(settings.redis_url)
         stack.push_async_callback(queue.aclose)
         await check_at_start(queue, settings)
+        spool = await stack.enter_async_context(opened(settings, meter))
+        gateway = Gateway(
+            settings, Outside(queue, projects, SqlLedger(engine), sealer, spool), meter
+        )
         background = Background(stop)
         stack.push_async_callback(background.close)
-
-        meter = Meter("gateway")
-        keyring = Keyring(
-            cache=KeyCache(queue, ttl_s=settings.keyring_ttl_s),
-            projects=projects,
-            sealer=sealer,
-            ttl_s=settings.keyring_ttl_s,
-            entries_max=settings.keyring_entries_max,
-            meter=meter,
-        )
-        publisher = Publisher(queue, settings, meter)
-        backlog, quotas = Backlog(queue, settings, meter), Quotas(queue, settings)
-        admission = Admission(
-            settings,
-            keyring=keyring,
-            sessions=Sessions(queue, entries_max=settings.keyring_entries_max),
-            queue=publisher,
-            backlog=backlog,
-            quotas=quotas,
-        )
-        endpoint = Endpoint(settings, admission=admission, meter=meter)
-        connections = Connections(settings, meter)
-        gateway = Gateway(endpoint, connections, admission, publisher, backlog)
-        tasks = (
-            keyring.follow(queue),
-            publisher.run(),
-            backlog.run(),
-            quotas.run(),
-            connections.run(),
-        )
-        for task in tasks:
+        for task in gateway.tasks():
             background.start(task)
-        app = build_app(endpoint, meter=meter, missing=gateway.missing)
-        listener = listening(app, endpoint, connections, settings.host, settings.port)
+        listener = listening(
+            gateway.app(), gateway.endpoint, gateway.connections, settings.host, settings.port
+        )
         gateway.port = await stack.enter_async_context(listener)
         yield gateway
