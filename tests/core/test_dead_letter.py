@@ -1,7 +1,12 @@
-"""The fields of a dead letter, for an event and for an entry."""
+"""Dead letters: their fields, and the way back into the stream."""
 
-from worker.dead_letters import of_entry, of_event
+import pytest
 
+from core.body import Form
+from core.codec import BODY, HEADER, Entry, decode, encode_header, explode
+from core.compression import Encoding
+from core.dead_letter import events_of, of_entry, of_event, row_of, to_replay
+from core.errors import Refused
 from core.event import Row
 
 ROW = Row("proj_1", "evt_1", "sess_1", "saved", '{"x":"ü"}', None, 1_800_000_000_123)
@@ -35,6 +40,8 @@ def test_entry() -> None:
         b"v": b"1",
         b"why": b"version",
         b"entry": b"5-0",
+        b"project": b"?",
+        b"count": b"1",
         b"h": b"9|x",
         b"b": b"\xff",
     }
@@ -43,3 +50,75 @@ def test_entry() -> None:
 def test_reason_is_bounded() -> None:
     """A long reason is cut."""
     assert len(of_event(b"5-0", ROW, "x" * 10_000).fields()[b"why"]) == 500
+
+
+@pytest.mark.parametrize(
+    ("header", "project", "events"),
+    [
+        (b"1|proj_1|s|1|array|gzip|500|1|00", "proj_1", 500),
+        (b"2|proj_1|s|1|array|gzip|3|more|of|it", "proj_1", 3),
+        (b"1|proj_1|s|1|array|gzip|x|1|00", "?", 1),
+        (b"1|proj_1|s|1|array|gzip|99999999|1|00", "?", 1),
+        (b"1|\xff|s|1|array|gzip|5|1|00", "?", 1),
+        (b"1||s|1|array|gzip|5|1|00", "?", 1),
+        (b"", "?", 1),
+    ],
+)
+def test_whose_entry(header: bytes, project: str, events: int) -> None:
+    """An entry that cannot be read tells whose it is and how many events, as far as it can."""
+    letter = of_entry(b"5-0", {HEADER: header}, "why")
+    assert (letter.project, letter.events) == (project, events)
+    assert events_of(letter.fields()) == events
+
+
+@pytest.mark.parametrize("occurred_ms", [None, 0, 1, 1_700_000_000_123, 253_402_300_799_000])
+def test_event_comes_back(occurred_ms: int | None) -> None:
+    """Replayed, an event is the same row: id, session, times, and its payload byte for byte."""
+    row = ROW._replace(occurred_ms=occurred_ms, payload='{ "x" :1.0,"y":1e2 , "z":"\\u0000" }')
+    fields = of_event(b"5-0", row, "why").fields()
+    assert row_of(fields) == row
+    assert explode(decode(to_replay(fields))) == [row]
+    assert events_of(fields) == 1
+
+
+def test_entry_comes_back() -> None:
+    """An entry that could not be read goes back as it was."""
+    entry = Entry("proj_1", "s", 1, Form.ARRAY, Encoding.IDENTITY, 2, 1, bytes(32), b"[1]")
+    fields = of_entry(b"5-0", {HEADER: encode_header(entry), BODY: b"[1]"}, "why").fields()
+    assert row_of(fields) is None
+    assert to_replay(fields) == {HEADER: encode_header(entry), BODY: b"[1]"}
+
+
+def test_any_entry_comes_back() -> None:
+    """Whatever an entry's fields are called, it is kept and goes back whole."""
+    names = (b"v", b"why", b"entry", b"project", b"count", b"payload", b"~", b"~v", b"x", b"h", b"")
+    entry = {name: b"\xff" + name for name in names}
+    fields = of_entry(b"5-0", entry, "a reason").fields()
+    assert (fields[b"v"], fields[b"why"], fields[b"project"]) == (b"1", b"a reason", b"?")
+    assert row_of(fields) is None
+    assert to_replay(fields) == entry
+
+
+EVENT = of_event(b"5-0", ROW, "why").fields()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {b"x": b"y"},
+        {**EVENT, b"v": b"2"},
+        {**EVENT, b"payload": b"\xff"},
+        {**EVENT, b"receivedMs": b"soon"},
+        {name: value for name, value in EVENT.items() if name != b"session"},
+        {b"v": b"1", b"why": b"nothing", b"project": b"p"},
+    ],
+    ids=["empty", "foreign", "version", "bytes", "number", "member", "nothing"],
+)
+def test_other_things(fields: dict[bytes, bytes]) -> None:
+    """What is no dead letter of this version is refused, and counts as one event."""
+    with pytest.raises(Refused):
+        row_of(fields)
+    with pytest.raises(Refused):
+        to_replay(fields)
+    assert events_of({**fields, b"count": b"many"}) == 1
