@@ -1,6 +1,7 @@
 """The aiohttp application: routes, and JSON for every error that aiohttp itself would raise."""
 
 import os
+from collections.abc import Iterable
 from itertools import count
 
 from aiohttp import web
@@ -18,11 +19,18 @@ PROCESS = os.urandom(6).hex()
 numbers = count(1)
 
 
-def build_app(endpoint: Endpoint, *, meter: Meter, missing: Readiness) -> web.Application:
+def build_app(
+    endpoint: Endpoint,
+    *,
+    meter: Meter,
+    missing: Readiness,
+    resources: Iterable[web.RouteDef] = (),
+) -> web.Application:
     """The gateway's application. `missing`: what keeps it from accepting durably now."""
     app = web.Application(middlewares=[json_errors])
     app.router.add_post(PATH, endpoint.ingest, expect_handler=expect_continue)
     app.router.add_routes(status_routes(meter, missing))
+    app.router.add_routes(resources)
     app.on_response_prepare.append(add_fixed_headers)
     app.on_response_prepare.append(add_request_id)
     return app

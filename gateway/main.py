@@ -17,6 +17,7 @@ from gateway.endpoint import Endpoint
 from gateway.key_cache import KeyCache
 from gateway.keyring import Keyring
 from gateway.publisher import Publisher
+from gateway.resources import Resources
 from gateway.server import listening
 from gateway.sessions import Sessions
 from gateway.tier import check_at_start
@@ -27,6 +28,7 @@ from runtime.stop import stop_event
 from runtime.waiting import told
 from store.accounts import SqlProjects
 from store.engine import open_engine
+from store.ledger import SqlLedger
 from store.migrate import migrate_at_start
 from store.sealing import Sealer, check_master_key
 
@@ -110,7 +112,9 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
         gateway = Gateway(endpoint, admission, publisher, backlog)
         for task in (keyring.follow(queue), publisher.run(), backlog.run()):
             background.start(task)
-        app = build_app(endpoint, meter=meter, missing=gateway.missing)
+        resources = Resources(settings, queue=queue, projects=projects, ledger=SqlLedger(engine))
+        routes = resources.routes()
+        app = build_app(endpoint, meter=meter, missing=gateway.missing, resources=routes)
         listener = listening(app, endpoint, settings.host, settings.port)
         gateway.port = await stack.enter_async_context(listener)
         yield gateway

@@ -218,7 +218,6 @@ async def test_out_of_memory(own_queue_server: QueueServer, store: Fussy) -> Non
     assert await replay(queue, await all_ids(queue, 1, project=None)) == [Outcome.DONE]
     store.fussy = False
     await drain(queue, store)
-    await queue.config_set("maxmemory", 0)
     found = await balanced(queue, store)
     assert (found.accepted, found.purged, found.dead_lettered, found.in_flight) == (4, 1, 0, 0)
     await queue.aclose()
