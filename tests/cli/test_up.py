@@ -142,6 +142,17 @@ async def test_events_line(stack: Stack, command: Command) -> None:
     assert result.out.splitlines()[1].split()[1:] == ["saved", identity, "{}"]
 
 
+def test_operator_token(stack: Stack) -> None:
+    """The token in the data directory opens the ledger over HTTP."""
+    token = (stack.data_dir / "operator.token").read_text().strip()
+    url = f"{stack.ready['url']}/api/projects/{stack.ready['projectId']}/ledger"
+    assert paste(f"curl -sS {url} -H 'Authorization: Bearer {token}'", stack.data_dir).json[
+        "balanced"
+    ]
+    refused = paste(f"curl -sS {url} -H 'Authorization: Bearer {token}x'", stack.data_dir)
+    assert refused.json["code"] == "unauthorized"
+
+
 def test_parts(stack: Stack) -> None:
     """The command lines of the children name their roles, and hold no secret."""
     parts = stack.parts()
@@ -149,7 +160,9 @@ def test_parts(stack: Stack) -> None:
     running = json.loads((stack.data_dir / "stack.json").read_text())
     password = running["redisUrl"].partition("//:")[2].partition("@")[0]
     lines = [" ".join(part.cmdline()) for part in parts.values()]
-    assert not any(password in line or stack.ready["hmacSecret"] in line for line in lines)
+    token = (stack.data_dir / "operator.token").read_text().strip()
+    for secret in (password, stack.ready["hmacSecret"], token):
+        assert not any(secret in line for line in lines)
 
 
 async def test_project_commands(stack: Stack, command: Command) -> None:
@@ -206,7 +219,8 @@ def test_wrong_setting(spawn: Spawn, tmp_path: Path) -> None:
     """A wrong setting stops the start with one sentence that names it, before anything is made."""
     options = ("--port", 0, "--data-dir", tmp_path / "data")
     result = spawn("up", *options, CONTOX_ACK="maybe").wait()
-    assert result == (1, "", "contox-ingest: CONTOX_ACK must be one of memory, fsynced.\n")
+    told = "CONTOX_ACK must be memory, fsynced or replicated:N, N from 1 to 99"
+    assert result == (1, "", f"contox-ingest: {told}.\n")
     assert not (tmp_path / "data").exists()
 
 
