@@ -3,6 +3,7 @@
 DIR/                  mode 0700
   contox-ingest.db    projects and events (SQLite)
   master.key          seals the projects' secrets (base64)
+  operator.token      opens ledgers and dead letters over HTTP: Authorization: Bearer <token>
   queue/              the append-only file of the embedded Valkey
   stack.json          what runs now: {"url", "workerUrl", "redisUrl", "pid"}; only while it runs
   up.lock             held by the `up` that runs
@@ -38,15 +39,18 @@ class DataDir:
         self.queue = self.path / "queue"
         self.stack = self.path / "stack.json"
         self._master_key = self.path / "master.key"
+        self._operator_token = self.path / "operator.token"
 
     def create(self) -> None:
-        """Make the directory and its master key, where they are missing."""
+        """Make the directory, its master key and its operator token, where they are missing."""
         try:
             self.queue.mkdir(parents=True, exist_ok=True)
             self.path.chmod(0o700)
             if not self._master_key.exists():
                 key = base64.b64encode(os.urandom(MASTER_KEY_BYTES))
                 write_private(self._master_key, key + b"\n")
+            if not self._operator_token.exists():
+                write_private(self._operator_token, os.urandom(32).hex().encode() + b"\n")
         except OSError as error:
             raise CliError(
                 f"The data directory {self.path} cannot be used: {error.strerror};"
@@ -83,6 +87,10 @@ class DataDir:
             settings["CONTOX_REDIS_URL"] = redis_url
         return settings
 
+    def operator_token(self) -> str:
+        """The token that the gateway of `up` asks of operators, once `create` has made it."""
+        return self._operator_token.read_text().strip()
+
 
 def store_environ(data_dir: Path | None, environ: Mapping[str, str]) -> dict[str, str]:
     """The environment of a command that reads the store.
@@ -99,6 +107,21 @@ def store_environ(data_dir: Path | None, environ: Mapping[str, str]) -> dict[str
             " another with --data-dir or CONTOX_DATABASE_URL."
         )
     return {**environ, **directory.environ()}
+
+
+def queue_environ(data_dir: Path | None, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a command that needs the store and its queue.
+
+    As `store_environ`; raises CliError, too, if the directory's queue does not run.
+    """
+    found = store_environ(data_dir, environ)
+    in_directory = data_dir is not None or not environ.get("CONTOX_DATABASE_URL")
+    if in_directory and not found.get("CONTOX_REDIS_URL"):
+        raise CliError(
+            f"The queue of {(data_dir or default_dir(environ)).absolute()} does not run; start it"
+            " with `contox-ingest up`, or name another with CONTOX_REDIS_URL."
+        )
+    return found
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -10,9 +10,9 @@ import typer
 from cli.datadir import store_environ
 from cli.errors import CliError
 from cli.options import DataDirectory, Json
-from cli.output import print_json, print_table, rfc_3339, stderr
+from cli.output import print_json, print_table, stderr
 from core.errors import Unavailable
-from core.event import Row, occurred_ms
+from core.event import Row, occurred_ms, rfc_3339
 from core.ports import EventFilter
 from core.settings import read
 from store.accounts import SqlProjects

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import events, loadtest, project, roles, send, up
+from cli import dead_letters, events, loadtest, project, roles, send, up
 from cli.errors import CliError
 from core.settings import SettingError
 
@@ -20,6 +20,7 @@ app.command("worker")(roles.worker_role)
 app.command()(send.send)
 app.add_typer(project.app, name="project")
 app.command()(events.events)
+app.add_typer(dead_letters.app, name="dead-letters")
 app.add_typer(loadtest.app, name="loadtest")
 app.command()(roles.settings)
 app.command()(roles.ready)

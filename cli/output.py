@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 
 import orjson
 from rich.cells import cell_len
@@ -37,11 +36,3 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, nothin
         stdout.print(table)
     else:
         stdout.print(nothing)
-
-
-def rfc_3339(time_ms: int | None) -> str | None:
-    """Unix ms as text in UTC with milliseconds; None stays None."""
-    if time_ms is None:
-        return None
-    text = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")

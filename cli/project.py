@@ -9,7 +9,8 @@ import typer
 from cli.accounts import Accounts, open_accounts
 from cli.datadir import store_environ
 from cli.options import DataDirectory, Json, NameOrId
-from cli.output import print_json, print_table, rfc_3339, stderr, stdout
+from cli.output import print_json, print_table, stderr, stdout
+from core.event import rfc_3339
 from core.ports import Project
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and show projects; rotate their secrets.")

@@ -72,7 +72,10 @@ def up(
         if ready_file:
             _remove_ready_file(ready_file)
         try:
-            asyncio.run(_run(directory, {**environ, **directory.environ()}, ready_file))
+            environ |= directory.environ()
+            if not environ.get("CONTOX_OPERATOR_TOKEN"):
+                environ["CONTOX_OPERATOR_TOKEN"] = directory.operator_token()
+            asyncio.run(_run(directory, environ, ready_file))
         finally:
             directory.stack.unlink(missing_ok=True)
             if ready_file:

@@ -6,7 +6,8 @@
                                                     an entry that could not be read, as it was
 
 `v` is "1", `entry` the id in the stream ingest:{n}, `why` one line for a person; `occurredMs` is
-empty if the event gave no time; `project` is "?" and `count` 1 if the entry does not tell.
+empty if the event gave no time; `project` is "?" and `count` 1 if the entry does not tell. Whatever
+else an entry held is kept beside `h` and `b`; a "~" goes before names that would be taken for ours.
 """
 
 from typing import NamedTuple
@@ -14,12 +15,16 @@ from typing import NamedTuple
 from core.body import Form
 from core.codec import BODY, HEADER, Entry, encode_header
 from core.compression import Encoding
+from core.errors import Refused
 from core.event import Row
 from core.ledger import UNKNOWN
 
 VERSION = b"1"
 WHY_MAX = 500
 COUNT_DIGITS_MAX = 7
+NO_CONTENT = frozenset((b"v", b"why", b"entry", b"project", b"count"))
+OURS = NO_CONTENT | {b"payload"}
+ESCAPE = b"~"
 
 
 class DeadLetter(NamedTuple):
@@ -54,7 +59,12 @@ def of_entry(entry_id: bytes, fields: dict[bytes, bytes], why: str) -> DeadLette
     """A dead letter for an entry that could not be read, with what it tells of itself."""
     project, count = _whose(fields.get(HEADER, b""))
     about = {b"entry": entry_id, b"project": project.encode(), b"count": b"%d" % count}
-    return DeadLetter(why, project, count, {**fields, **about})
+    kept = {_escaped(name): value for name, value in fields.items()}
+    return DeadLetter(why, project, count, {**kept, **about})
+
+
+def _escaped(name: bytes) -> bytes:
+    return ESCAPE + name if name in OURS or name.startswith(ESCAPE) else name
 
 
 def _whose(header: bytes) -> tuple[str, int]:
@@ -63,15 +73,28 @@ def _whose(header: bytes) -> tuple[str, int]:
     if len(parts) < 7 or not (parts[6].isdigit() and len(parts[6]) <= COUNT_DIGITS_MAX):
         return UNKNOWN, 1
     try:
-        return parts[1].decode("ascii") or UNKNOWN, int(parts[6])
+        project = parts[1].decode("ascii")
     except UnicodeDecodeError:
         return UNKNOWN, 1
+    return (project, int(parts[6])) if project else (UNKNOWN, 1)
 
 
 def row_of(fields: dict[bytes, bytes]) -> Row | None:
-    """The event of a dead letter; None if it holds an entry that could not be read."""
-    if b"payload" not in fields:
-        return None
+    """The event of a dead letter; None if it holds an entry that could not be read.
+
+    Raises Refused if the fields are no dead letter of this version.
+    """
+    if fields.get(b"v") != VERSION:
+        raise Refused(f"this is no dead letter of version {VERSION.decode()}")
+    if fields.keys() <= NO_CONTENT:
+        raise Refused("the dead letter holds nothing")
+    try:
+        return _row(fields) if b"payload" in fields else None
+    except (KeyError, ValueError) as error:
+        raise Refused(f"the dead letter cannot be read: {error}") from None
+
+
+def _row(fields: dict[bytes, bytes]) -> Row:
     text = {name.decode(): value.decode() for name, value in fields.items()}
     occurred = text["occurredMs"]
     return Row(
@@ -87,17 +110,20 @@ def row_of(fields: dict[bytes, bytes]) -> Row | None:
 
 def events_of(fields: dict[bytes, bytes]) -> int:
     """How many events a dead letter holds."""
-    return int(fields.get(b"count", b"1"))
+    count = fields.get(b"count", b"1")
+    return int(count) if count.isdigit() and len(count) <= COUNT_DIGITS_MAX else 1
 
 
-def to_replay(fields: dict[bytes, bytes]) -> tuple[bytes, bytes]:
-    """The header and body of the stream entry that makes the worker try a dead letter again.
+def to_replay(fields: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """The fields of the stream entry that makes the worker try a dead letter again.
 
-    An event keeps its id, session, times and payload; an entry goes back as it was.
+    An event keeps its id, session, times and payload; an entry goes back as it was. Raises Refused
+    as `row_of` does.
     """
     row = row_of(fields)
     if row is None:
-        return fields.get(HEADER, b""), fields.get(BODY, b"")
+        kept = {name: value for name, value in fields.items() if name not in OURS}
+        return {name.removeprefix(ESCAPE): value for name, value in kept.items()}
     occurred = "" if row.occurred_ms is None else f',"timestamp":{row.occurred_ms / 1000!r}'
     body = f'{{"id":"{row.event_id}","event":"{row.event}"{occurred},"payload":{row.payload}}}'
     entry = Entry(
@@ -111,4 +137,4 @@ def to_replay(fields: dict[bytes, bytes]) -> tuple[bytes, bytes]:
         mac=bytes(32),  # no id is derived from it, since the event has one
         body=body.encode(),
     )
-    return encode_header(entry), entry.body
+    return {HEADER: encode_header(entry), BODY: entry.body}

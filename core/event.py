@@ -5,7 +5,7 @@ what is stored can be proved later. Members that are not named here are ignored.
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
@@ -56,6 +56,15 @@ def occurred_ms(timestamp: str | int | float | None) -> int | None:
     if not 0 <= seconds <= UNIX_S_MAX:
         raise ValueError("not within the years 1970 to 9999")
     return round(seconds * 1000)
+
+
+def rfc_3339(time_ms: int | None) -> str | None:
+    """Unix ms as text in UTC with milliseconds, no later than the year 9999; None stays None."""
+    if time_ms is None:
+        return None
+    seconds = min(time_ms, UNIX_S_MAX * 1000 + 999) / 1000
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
 
 
 def fault(event: Event, types: frozenset[str]) -> str | None:

@@ -107,7 +107,8 @@ class LedgerStore(Protocol):
     async def remember(self, partition: int, queue_id: str, totals: Mapping[str, Totals]) -> None:
         """Keep the id and these projects' counts for a queue that forgets them.
 
-        No count is lowered: several workers may remember in any order. Raises Unavailable.
+        No count is lowered, since several workers may remember in any order; but for that of dead
+        letters, which replays and purges lower: the last one stays. Raises Unavailable.
         """
 
 

@@ -85,7 +85,8 @@ class MemoryLedger:
         self.ids[partition] = queue_id
         copy = self.copies.setdefault(partition, {})
         for project, counts in totals.items():
-            copy[project] = Totals(*map(max, counts, copy.get(project, Totals())))
+            highest = Totals(*map(max, counts, copy.get(project, Totals())))
+            copy[project] = highest._replace(dead=counts.dead)
 
 
 class MemoryProjects:

@@ -1,6 +1,7 @@
 """The aiohttp application: routes, and JSON for every error that aiohttp itself would raise."""
 
 import os
+from collections.abc import Iterable
 from itertools import count
 
 from aiohttp import web
@@ -19,13 +20,19 @@ numbers = count(1)
 
 
 def build_app(
-    endpoint: Endpoint, *, meter: Meter, missing: Readiness, degraded: Readiness = nothing
+    endpoint: Endpoint,
+    *,
+    meter: Meter,
+    missing: Readiness,
+    degraded: Readiness = nothing,
+    resources: Iterable[web.RouteDef] = (),
 ) -> web.Application:
     """The gateway's application. `missing`: what keeps it from accepting durably now; `degraded`:
     what is not as it should be, though it accepts."""
     app = web.Application(middlewares=[json_errors])
     app.router.add_post(PATH, endpoint.ingest, expect_handler=expect_continue)
     app.router.add_routes(status_routes(meter, missing, degraded))
+    app.router.add_routes(resources)
     app.on_response_prepare.append(add_fixed_headers)
     app.on_response_prepare.append(add_request_id)
     return app

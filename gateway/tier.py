@@ -149,6 +149,6 @@ async def check_at_start(queue: Redis, settings: Settings) -> None:
     except SettingsForbidTier as error:
         raise SettingError(str(error)) from None
     except (*QUEUE_ERRORS, TierError) as error:
-        log.warning("the tier cannot be checked yet", ack=settings.ack, error=str(error))
+        log.info("the tier cannot be checked yet", ack=settings.ack, error=str(error))
     finally:
         await connection.disconnect(nowait=True)

@@ -47,6 +47,11 @@ end
 return answer
 """
 
+# KEYS: ledger, stream. A transaction would be refused by Redis 7.0 when it is out of memory.
+READ = """#!lua flags=no-writes
+return {redis.call('HGETALL', KEYS[1]), redis.call('XLEN', KEYS[2])}
+"""
+
 
 def opening(partition: int, seen: Mapping[str, int]) -> list[Any]:
     """The arguments of the EVAL that opens a partition's ledger and raises what is under `seen`."""
@@ -56,11 +61,9 @@ def opening(partition: int, seen: Mapping[str, int]) -> list[Any]:
 
 async def read_book(queue: Redis, partition: int) -> Book:
     """A partition's ledger and the length of its stream, at one moment. Raises RedisError."""
-    async with queue.pipeline(transaction=True) as pipe:
-        pipe.hgetall(ledger_key(partition))
-        pipe.xlen(stream_key(partition))
-        hash_, length = await pipe.execute()
-    return parse(hash_, length)
+    keys = ledger_key(partition), stream_key(partition)
+    pairs, length = await queue.eval(READ, 2, *keys)
+    return parse(dict(zip(pairs[::2], pairs[1::2], strict=True)), length)
 
 
 async def count_stream(queue: Redis, partition: int) -> Counter[str] | None:

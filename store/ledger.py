@@ -10,13 +10,14 @@ from store.engine import transaction
 from store.schema import ledger, queues, stored_counts
 
 COUNTS = Totals._fields
+GROWING = [name for name in COUNTS if name != "dead"]  # a replay or a purge lowers that one
 # `greatest` on PostgreSQL, `max` with several arguments on SQLite
 RAISE = {
     dialect: sa.text(
         f"INSERT INTO ledger (partition, project_id, {', '.join(COUNTS)})"  # noqa: S608
         f" VALUES (:partition, :project_id, {', '.join(':' + name for name in COUNTS)})"
-        " ON CONFLICT (partition, project_id) DO UPDATE SET "
-        + ", ".join(f"{name} = {greatest}(ledger.{name}, excluded.{name})" for name in COUNTS)
+        " ON CONFLICT (partition, project_id) DO UPDATE SET dead = excluded.dead, "
+        + ", ".join(f"{name} = {greatest}(ledger.{name}, excluded.{name})" for name in GROWING)
     )
     for dialect, greatest in (("postgresql", "greatest"), ("sqlite", "max"))
 }

@@ -78,13 +78,22 @@ end
 local function add(name, amount)
     if tonumber(amount) ~= 0 then redis.call('HINCRBY', ledger, name, amount) end
 end
+local function outstanding(project)
+    local name = project .. '|'
+    local counts = redis.call('HMGET', ledger, name .. 'a', name .. 's', name .. 'd', name .. 'p',
+        name .. 'w')
+    local left = tonumber(counts[1] or 0)
+    for at = 2, 5 do left = left - tonumber(counts[at] or 0) end
+    return left
+end
 for _, sum in ipairs(count) do
+    if sum[1] == '?' then  -- no gateway has appended these; a replay has counted what it put back
+        local new = math.max(sum[3] - math.max(outstanding('?'), 0), 0)
+        add('?|a', new)
+        add('|a', new)
+    end
     add(sum[1] .. '|s', sum[2])
     add(sum[1] .. '|d', sum[3])
-    if sum[1] == '?' then  -- no gateway has appended these
-        add('?|a', sum[3])
-        add('|a', sum[4])
-    end
 end
 add('|s', alive)
 call_with_ids('XACK', {ARGV[1]}, {})

@@ -2,13 +2,14 @@
 
 import base64
 import json
+import re
 import stat
 from pathlib import Path
 
 import pytest
 
 from cli.accounts import open_accounts
-from cli.datadir import DataDir, default_dir, store_environ, write_private
+from cli.datadir import DataDir, default_dir, queue_environ, store_environ, write_private
 from cli.errors import CliError
 
 OTHER = {"CONTOX_DATABASE_URL": "postgresql://h/db"}
@@ -51,19 +52,30 @@ def test_create(directory: DataDir) -> None:
     assert len(base64.b64decode(key)) == 32
     assert mode(directory.path) == 0o700
     assert mode(directory.path / "master.key") == 0o600
+    assert mode(directory.path / "operator.token") == 0o600
+    assert re.fullmatch("[0-9a-f]{64}", directory.operator_token())
     assert directory.queue.is_dir()
 
 
 def test_create_again(directory: DataDir, tmp_path: Path) -> None:
-    """What is there stays, the key first of all; another directory has another key."""
-    key = directory.environ()["CONTOX_MASTER_KEY"]
+    """What is there stays, key and token first of all; another directory has others."""
+    key, token = directory.environ()["CONTOX_MASTER_KEY"], directory.operator_token()
     directory.path.chmod(0o755)
     directory.create()
     assert directory.environ()["CONTOX_MASTER_KEY"] == key
+    assert directory.operator_token() == token
     assert mode(directory.path) == 0o700
     other = DataDir(tmp_path / "other")
     other.create()
     assert other.environ()["CONTOX_MASTER_KEY"] != key
+    assert other.operator_token() != token
+
+
+def test_create_in_an_older_directory(directory: DataDir) -> None:
+    """A directory that was made before there was a token gets one."""
+    (directory.path / "operator.token").unlink()
+    directory.create()
+    assert len(directory.operator_token()) == 64
 
 
 def test_cannot_be_made(tmp_path: Path) -> None:
@@ -141,6 +153,30 @@ def test_no_store(tmp_path: Path) -> None:
     assert str(error.value) == (
         f"There is no store in {tmp_path}; make one with `contox-ingest up`, or name another with"
         " --data-dir or CONTOX_DATABASE_URL."
+    )
+
+
+def test_queue(directory: DataDir) -> None:
+    """A command that needs the queue takes that of the directory, or the one of the variable."""
+    directory.database.touch()
+    other = {"CONTOX_REDIS_URL": "redis://other"}
+    assert queue_environ(directory.path, other)["CONTOX_REDIS_URL"] == "redis://other"
+    write_private(directory.stack, json.dumps({"redisUrl": "redis://:x@h:1/0"}).encode())
+    assert queue_environ(directory.path, other)["CONTOX_REDIS_URL"] == "redis://:x@h:1/0"
+    assert queue_environ(None, OTHER) == OTHER  # with the setting's default
+
+
+@pytest.mark.parametrize("by", ["option", "default"])
+def test_no_queue(tmp_path: Path, by: str) -> None:
+    """A directory whose stack does not run is one sentence that says how to start it."""
+    directory = DataDir(tmp_path / "contox-ingest")
+    directory.create()
+    directory.database.touch()
+    with pytest.raises(CliError) as error:
+        queue_environ(directory.path if by == "option" else None, {"XDG_DATA_HOME": str(tmp_path)})
+    assert str(error.value) == (
+        f"The queue of {directory.path} does not run; start it with `contox-ingest up`, or name"
+        " another with CONTOX_REDIS_URL."
     )
 
 

@@ -40,8 +40,8 @@ async def test_unknown(command: Command, arguments: tuple[str, ...]) -> None:
     ("arguments", "told"),
     [
         (("events", "--project", "demo"), "contox-ingest: There is no store in "),
-        (("project", "list"), "contox-ingest: CONTOX_ACK must be one of memory, fsynced."),
-        (("gateway",), "contox-ingest: CONTOX_ACK must be one of memory, fsynced."),
+        (("project", "list"), "contox-ingest: CONTOX_ACK must be memory, fsynced or replicated:N"),
+        (("gateway",), "contox-ingest: CONTOX_ACK must be memory, fsynced or replicated:N"),
     ],
     ids=["error", "setting", "setting-of-a-role"],
 )

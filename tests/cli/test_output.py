@@ -6,24 +6,9 @@ import pytest
 from rich.console import Console
 
 from cli import output
-from cli.output import print_json, print_table, rfc_3339
+from cli.output import print_json, print_table
 
 LONG = "proj_" + "0" * 200
-
-
-@pytest.mark.parametrize(
-    ("time_ms", "text"),
-    [
-        (None, None),
-        (0, "1970-01-01T00:00:00.000Z"),
-        (1_705_312_200_123, "2024-01-15T09:50:00.123Z"),
-        (1_705_312_200_000, "2024-01-15T09:50:00.000Z"),
-        (253_402_300_799_000, "9999-12-31T23:59:59.000Z"),
-    ],
-)
-def test_rfc_3339(time_ms: int | None, text: str | None) -> None:
-    """Times are UTC with milliseconds and a Z; no time stays none."""
-    assert rfc_3339(time_ms) == text
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:

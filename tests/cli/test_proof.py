@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from cli import proof
 from cli.errors import CliError
 from cli.proof import prove
+from core.dead_letter import of_event
 from core.event import Row
 from core.partitions import dead_letter_key, stream_key
 from loadtest.events import TYPE, event_id, payload
@@ -22,7 +23,6 @@ from store.engine import open_engine
 from store.events import SqlEvents
 from tests.cli.conftest import Store, free_port
 from tests.loadtest.conftest import RUN, outcome_of, plan_for, told
-from worker.dead_letters import of_event
 
 COUNT = 1_200  # more than a page of the store
 

@@ -16,8 +16,6 @@ from uuid import UUID
 import psutil
 import pytest
 
-from cli.errors import CliError
-from cli.up import _check_port, _command, _url
 from tests.cli.conftest import (
     SCRIPT,
     Command,
@@ -142,6 +140,17 @@ async def test_events_line(stack: Stack, command: Command) -> None:
     assert result.out.splitlines()[1].split()[1:] == ["saved", identity, "{}"]
 
 
+def test_operator_token(stack: Stack) -> None:
+    """The token in the data directory opens the ledger over HTTP."""
+    token = (stack.data_dir / "operator.token").read_text().strip()
+    url = f"{stack.ready['url']}/api/projects/{stack.ready['projectId']}/ledger"
+    assert paste(f"curl -sS {url} -H 'Authorization: Bearer {token}'", stack.data_dir).json[
+        "balanced"
+    ]
+    refused = paste(f"curl -sS {url} -H 'Authorization: Bearer {token}x'", stack.data_dir)
+    assert refused.json["code"] == "unauthorized"
+
+
 def test_parts(stack: Stack) -> None:
     """The command lines of the children name their roles, and hold no secret."""
     parts = stack.parts()
@@ -149,7 +158,9 @@ def test_parts(stack: Stack) -> None:
     running = json.loads((stack.data_dir / "stack.json").read_text())
     password = running["redisUrl"].partition("//:")[2].partition("@")[0]
     lines = [" ".join(part.cmdline()) for part in parts.values()]
-    assert not any(password in line or stack.ready["hmacSecret"] in line for line in lines)
+    token = (stack.data_dir / "operator.token").read_text().strip()
+    for secret in (password, stack.ready["hmacSecret"], token):
+        assert not any(secret in line for line in lines)
 
 
 async def test_project_commands(stack: Stack, command: Command) -> None:
@@ -206,7 +217,8 @@ def test_wrong_setting(spawn: Spawn, tmp_path: Path) -> None:
     """A wrong setting stops the start with one sentence that names it, before anything is made."""
     options = ("--port", 0, "--data-dir", tmp_path / "data")
     result = spawn("up", *options, CONTOX_ACK="maybe").wait()
-    assert result == (1, "", "contox-ingest: CONTOX_ACK must be one of memory, fsynced.\n")
+    told = "CONTOX_ACK must be memory, fsynced or replicated:N, N from 1 to 99"
+    assert result == (1, "", f"contox-ingest: {told}.\n")
     assert not (tmp_path / "data").exists()
 
 
@@ -266,35 +278,3 @@ def test_unwritable_ready_file(spawn: Spawn, tmp_path: Path) -> None:
     told = f"contox-ingest: The ready file {path} cannot be written: No such file or directory.\n"
     assert child.wait() == (1, "", told)
     assert all(map(ended, parts))
-
-
-def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is printed calls the command by name, else from here, else by its whole path."""
-    monkeypatch.setenv("PATH", str(Path(SCRIPT).parent))
-    assert _command() == "contox-ingest"
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    assert _command() == SCRIPT
-    monkeypatch.chdir(Path(SCRIPT).parent.parent)
-    assert _command() == "bin/contox-ingest"
-
-
-@pytest.mark.parametrize(
-    ("host", "url"),
-    [
-        ("127.0.0.1", "http://127.0.0.1:80"),
-        ("0.0.0.0", "http://127.0.0.1:80"),
-        ("::", "http://[::1]:80"),
-        ("::1", "http://[::1]:80"),
-        ("box.lan", "http://box.lan:80"),
-    ],
-)
-def test_url(host: str, url: str) -> None:
-    """The address is one that this machine can call, whatever is listened on."""
-    assert _url(host, "80") == url
-
-
-def test_other_address() -> None:
-    """An address that is not this machine's is one sentence."""
-    with pytest.raises(CliError, match=r"^Cannot listen on 192\.0\.2\.1 port 8080: Cannot assign"):
-        _check_port("192.0.2.1", 8080)

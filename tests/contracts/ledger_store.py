@@ -36,3 +36,9 @@ class LedgerStoreContract:
         await ledger.remember(0, "two", {"proj_1": Totals(5, 4, 3, 0, 2)})
         assert await ledger.queue_id(0) == "two"
         assert await ledger.copy(0) == {"proj_1": Totals(9, 4, 3, 1, 2)}
+
+    async def test_dead_letters_become_fewer(self, ledger: LedgerStore) -> None:
+        """The count of dead letters is the later one: they are replayed and purged."""
+        await ledger.remember(0, "one", {"proj_1": Totals(9, 1, 3)})
+        await ledger.remember(0, "one", {"proj_1": Totals(9, 1, 1, 2)})
+        assert await ledger.copy(0) == {"proj_1": Totals(9, 1, 1, 2)}

@@ -6,6 +6,7 @@ from core.body import Form
 from core.codec import BODY, HEADER, Entry, decode, encode_header, explode
 from core.compression import Encoding
 from core.dead_letter import events_of, of_entry, of_event, row_of, to_replay
+from core.errors import Refused
 from core.event import Row
 
 ROW = Row("proj_1", "evt_1", "sess_1", "saved", '{"x":"ü"}', None, 1_800_000_000_123)
@@ -59,7 +60,7 @@ def test_reason_is_bounded() -> None:
         (b"1|proj_1|s|1|array|gzip|x|1|00", "?", 1),
         (b"1|proj_1|s|1|array|gzip|99999999|1|00", "?", 1),
         (b"1|\xff|s|1|array|gzip|5|1|00", "?", 1),
-        (b"1||s|1|array|gzip|5|1|00", "?", 5),
+        (b"1||s|1|array|gzip|5|1|00", "?", 1),
         (b"", "?", 1),
     ],
 )
@@ -76,8 +77,7 @@ def test_event_comes_back(occurred_ms: int | None) -> None:
     row = ROW._replace(occurred_ms=occurred_ms, payload='{ "x" :1.0,"y":1e2 , "z":"\\u0000" }')
     fields = of_event(b"5-0", row, "why").fields()
     assert row_of(fields) == row
-    header, body = to_replay(fields)
-    assert explode(decode({HEADER: header, BODY: body})) == [row]
+    assert explode(decode(to_replay(fields))) == [row]
     assert events_of(fields) == 1
 
 
@@ -86,5 +86,39 @@ def test_entry_comes_back() -> None:
     entry = Entry("proj_1", "s", 1, Form.ARRAY, Encoding.IDENTITY, 2, 1, bytes(32), b"[1]")
     fields = of_entry(b"5-0", {HEADER: encode_header(entry), BODY: b"[1]"}, "why").fields()
     assert row_of(fields) is None
-    assert to_replay(fields) == (encode_header(entry), b"[1]")
-    assert to_replay({}) == (b"", b"")
+    assert to_replay(fields) == {HEADER: encode_header(entry), BODY: b"[1]"}
+
+
+def test_any_entry_comes_back() -> None:
+    """Whatever an entry's fields are called, it is kept and goes back whole."""
+    names = (b"v", b"why", b"entry", b"project", b"count", b"payload", b"~", b"~v", b"x", b"h", b"")
+    entry = {name: b"\xff" + name for name in names}
+    fields = of_entry(b"5-0", entry, "a reason").fields()
+    assert (fields[b"v"], fields[b"why"], fields[b"project"]) == (b"1", b"a reason", b"?")
+    assert row_of(fields) is None
+    assert to_replay(fields) == entry
+
+
+EVENT = of_event(b"5-0", ROW, "why").fields()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {b"x": b"y"},
+        {**EVENT, b"v": b"2"},
+        {**EVENT, b"payload": b"\xff"},
+        {**EVENT, b"receivedMs": b"soon"},
+        {name: value for name, value in EVENT.items() if name != b"session"},
+        {b"v": b"1", b"why": b"nothing", b"project": b"p"},
+    ],
+    ids=["empty", "foreign", "version", "bytes", "number", "member", "nothing"],
+)
+def test_other_things(fields: dict[bytes, bytes]) -> None:
+    """What is no dead letter of this version is refused, and counts as one event."""
+    with pytest.raises(Refused):
+        row_of(fields)
+    with pytest.raises(Refused):
+        to_replay(fields)
+    assert events_of({**fields, b"count": b"many"}) == 1

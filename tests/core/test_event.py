@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.event import Event, fault, occurred_ms
+from core.event import Event, fault, occurred_ms, rfc_3339
 
 decode = msgspec.json.Decoder(Event).decode
 
@@ -164,3 +164,19 @@ def test_occurred_ms_is_total(timestamp: str | float | None) -> None:
     except ValueError:
         return
     assert time_ms is None if timestamp is None else 0 <= time_ms <= 253402300799000
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "text"),
+    [
+        (None, None),
+        (0, "1970-01-01T00:00:00.000Z"),
+        (1_705_312_200_123, "2024-01-15T09:50:00.123Z"),
+        (1_705_312_200_000, "2024-01-15T09:50:00.000Z"),
+        (253_402_300_799_000, "9999-12-31T23:59:59.000Z"),
+        (999_999_999_999_999, "9999-12-31T23:59:59.998Z"),
+    ],
+)
+def test_rfc_3339(time_ms: int | None, text: str | None) -> None:
+    """Times are UTC with milliseconds and a Z; no time stays none; later years are 9999."""
+    assert rfc_3339(time_ms) == text

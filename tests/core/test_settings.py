@@ -128,6 +128,11 @@ MASTER_KEY = "CONTOX_MASTER_KEY must be 32 bytes in base64: openssl rand -base64
             "8388607",
             "CONTOX_INFLIGHT_BYTES_MAX must be CONTOX_DECODED_BYTES_MAX or more.",
         ),
+        (
+            "CONTOX_BODY_BYTES_MAX",
+            "67108865",
+            "CONTOX_BODY_BYTES_MAX must be a whole number from 1 to 67,108,864.",
+        ),
     ],
 )
 def test_wrong_value_is_one_sentence(variable: str, text: str, sentence: str) -> None:
@@ -147,6 +152,17 @@ def test_odd_value_is_a_sentence_too(variable: str, text: str) -> None:
     """Values that trip the standard library's own readers also name the variable."""
     with pytest.raises(SettingError, match=rf"^{variable} [^\n]+\.$"):
         read({variable: text})
+
+
+def test_body_larger_than_all_bodies() -> None:
+    """One body may not be larger than all of them together."""
+    environ = {
+        "CONTOX_INFLIGHT_BYTES_MAX": "8388608",
+        "CONTOX_BODY_BYTES_MAX": "8388609",
+    }
+    with pytest.raises(SettingError) as caught:
+        read(environ)
+    assert str(caught.value) == "CONTOX_INFLIGHT_BYTES_MAX must be CONTOX_BODY_BYTES_MAX or more."
 
 
 @pytest.mark.parametrize(
