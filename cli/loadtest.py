@@ -36,6 +36,7 @@ NAMED_ALIKE = (
     "payload_bytes",
     "gzip",
     "verify",
+    "request_timeout_s",
 )  # options that are the plan's fields
 
 app = typer.Typer(
@@ -60,6 +61,12 @@ Gzip = Annotated[bool, typer.Option("--gzip", help="Send bodies compressed.")]
 ArrivalsName = Annotated[Arrivals, typer.Option(help="How requests fall due.")]
 Seed = Annotated[int, typer.Option(min=0, help="Of everything that is random.")]
 Verify = Annotated[bool, typer.Option("--verify", help="Reconcile acknowledged with stored.")]
+Retries = Annotated[
+    int, typer.Option(min=0, max=10_000, help="Attempts after the first, if time may cure it.")
+]
+Timeout = Annotated[
+    float, typer.Option("--timeout", min=0.1, max=120, help="Seconds that an answer may take.")
+]
 DatabaseUrl = Annotated[
     str | None, typer.Option(envvar="CONTOX_DATABASE_URL", help="For --verify.")
 ]
@@ -93,6 +100,8 @@ def loadtest(
     gzip: Gzip = False,
     arrivals: ArrivalsName = "constant",
     seed: Seed = 0,
+    retries: Retries = 0,
+    request_timeout_s: Timeout = 30.0,
     verify: Verify = False,
     database_url: DatabaseUrl = None,
     redis_url: RedisUrl = None,
@@ -145,7 +154,7 @@ def _plan(target: Target, options: dict[str, Any]) -> Plan:
         run=secrets.token_hex(4),
         rate_s=None if options["closed"] else options["rate"] or RATE_S,
         duration_s=options["duration"],
-        attempts_max=CHAOS_ATTEMPTS if options["chaos"] else 1,
+        attempts_max=CHAOS_ATTEMPTS if options["chaos"] else 1 + options["retries"],
         **{name: options[name] for name in NAMED_ALIKE},
     )
 

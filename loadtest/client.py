@@ -21,10 +21,11 @@ from loadtest.requests import Request
 PUMP_S = 0.001
 DROP_S = 0.1
 RECONNECT_S = 0.05
-RETRY_S = 0.1
+RETRY_S = 0.1  # before the second attempt; doubles with each
+RETRY_MAX_S = 1.0
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 WAITING_MAX = 200_000  # due requests that found no connection; more are skipped, and counted
-FINISH_S = 15.0  # for answers, after the last request fell due
+FINISH_S = 15.0  # for answers, after the last request fell due; and a timeout more for a retry
 
 
 class _Refusal(msgspec.Struct):
@@ -92,13 +93,20 @@ class Sender:
         else:
             await self._pump(self._schedule, start_s)
         self._sent_all = True
-        if self._unfinished:
-            with contextlib.suppress(TimeoutError):  # what is still unanswered then is counted
-                await asyncio.wait_for(self._answered_all.wait(), FINISH_S)
+        await self._finish_up()
         self._ending = True
         self._tally.counts.unanswered = self._unfinished
         for connection in list(self._all):
             connection.abort()
+
+    async def _finish_up(self) -> None:
+        """Wait a bounded time for answers, further attempts among them; the rest is counted."""
+        retried = self._plan.attempts_max > 1
+        until_s = time.perf_counter() + FINISH_S + retried * self._plan.request_timeout_s
+        while self._unfinished and time.perf_counter() < until_s:
+            self._drop_stalled()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._answered_all.wait(), DROP_S)
 
     async def _closed_loop_ends(self) -> None:
         while time.perf_counter() < self._stop_s:
@@ -227,8 +235,9 @@ class Sender:
         self._finish()
 
     def _again(self, job: Job) -> None:
-        """Try a job again after a moment; its latency goes on counting from when it fell due."""
-        asyncio.get_running_loop().call_later(RETRY_S, self._put, job)
+        """Try a job again after a while; its latency goes on counting from when it fell due."""
+        delay_s = min(RETRY_MAX_S, RETRY_S * 2 ** min(job.attempts - 1, 10))
+        asyncio.get_running_loop().call_later(delay_s, self._put, job)
 
     def _finish(self) -> None:
         self._unfinished -= 1

@@ -44,6 +44,7 @@ class Outcome:
         self.cpu_share: dict[int, float] = {}  # by process: of one core
         self._latest: dict[int, Counts] = {}
         self._per_second: dict[int, tuple[HdrHistogram, list[int]]] = {}
+        self._seconds: dict[int, Second] = {}  # worked out of it, as far as it has not changed
 
     @property
     def counts(self) -> Counts:
@@ -59,15 +60,16 @@ class Outcome:
         return any(share > SATURATED for share in self.cpu_share.values())
 
     def seconds(self) -> list[Second]:
-        """The run, second by second."""
-        return [
-            Second(
-                at_s,
-                *numbers,
-                *(percentiles_ms(histogram)[name] for name in ("p50", "p99", "max")),
-            )
-            for at_s, (histogram, numbers) in sorted(self._per_second.items())
-        ]
+        """The run, second by second.
+
+        Asked for twice a second of a run, so only what is new is worked out: a histogram of a
+        stall takes milliseconds to read.
+        """
+        for at_s, (histogram, numbers) in self._per_second.items():
+            if at_s not in self._seconds:
+                ms = percentiles_ms(histogram)
+                self._seconds[at_s] = Second(at_s, *numbers, ms["p50"], ms["p99"], ms["max"])
+        return [self._seconds[at_s] for at_s in sorted(self._seconds)]
 
     def add(self, snapshot: Snapshot) -> None:
         """Take in what a process has told."""
@@ -75,6 +77,7 @@ class Outcome:
         now = self._latest[snapshot.process] = snapshot.counts
         self.elapsed_s = max(self.elapsed_s, snapshot.elapsed_s)
         at_s = max(0, int(snapshot.elapsed_s - process.INTERVAL_S / 2))
+        self._seconds.pop(at_s, None)
         histogram, numbers = self._per_second.setdefault(at_s, (new_histogram(), [0, 0, 0]))
         histogram.decode_and_add(snapshot.latencies)
         self.histogram.decode_and_add(snapshot.latencies)

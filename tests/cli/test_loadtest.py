@@ -119,10 +119,12 @@ async def test_target(command: Command, at: Options, stack: Throwaway, tmp_path:
         *("--redis-url", environ["CONTOX_REDIS_URL"]),
     )
     how = ("--profile", "mixed", "--batch-size", 5, "--gzip", "--arrivals", "poisson", "--seed", 9)
+    cure = ("--retries", 2, "--timeout", 5)
     more = ("--connections", 8, "--payload-bytes", 100, "--verify", "--json", tmp_path / "a.json")
-    result = await command("loadtest", *at, *SHORT, *how, *where, *more)
+    result = await command("loadtest", *at, *SHORT, *how, *cure, *where, *more)
     assert (result.status, result.err.count("No --url")) == (0, 0)
     report = read(tmp_path / "a.json")
+    assert (report["plan"]["attempts_max"], report["plan"]["request_timeout_s"]) == (3, 5)
     plan, counts, verify = report["plan"], report["counts"], report["verify"]
     names = ("profile", "batch_size", "gzip", "arrivals", "seed", "connections", "payload_bytes")
     assert [plan[name] for name in names] == ["mixed", 5, True, "poisson", 9, 8, 100]
@@ -251,7 +253,14 @@ async def test_unknown_part(command: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [("--rate", 0), ("--duration", "x"), ("--profile", "kind"), ("--processes", 65)]
+    "options",
+    [
+        ("--rate", 0),
+        ("--duration", "x"),
+        ("--profile", "kind"),
+        ("--processes", 65),
+        ("--retries", -1),
+    ],
 )
 async def test_limits(command: Command, options: Options) -> None:
     """An option out of its range is refused by its name, with status 2."""

@@ -13,7 +13,6 @@ import pytest
 from loadtest import client
 from loadtest.measure import Counts, Tally
 from loadtest.plan import Profile
-from tests.conftest import free_port
 from tests.loadtest.conftest import (
     ACCEPTED,
     START_S,
@@ -209,31 +208,6 @@ async def test_last_answers_are_waited_for(serve: Serve) -> None:
     stub = await serve(always(reply(), 0.3))
     tally = await send(plan_for(stub.port, connections=10))
     assert numbers_of(tally.counts) == {"offered": 10, "sent": 10, "accepted": 10, "events": 10}
-
-
-async def test_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Requests to a target that is not there are offered and never sent; each try is an error."""
-    monkeypatch.setattr(client, "FINISH_S", 0.2)
-    tally = await send(plan_for(free_port(), connections=2))
-    assert tally.counts.connection_errors >= 4
-    tally.counts.connection_errors = 0
-    assert numbers_of(tally.counts) == {"offered": 10, "unanswered": 10}
-
-
-async def test_target_that_comes_back(serve: Serve) -> None:
-    """Once a target is there again, what waited is sent; its latency counts from its due time."""
-    stub = await serve(accept)
-    tally = Tally(remember=False)
-    plan = plan_for(stub.port, duration_s=0.5, connections=2)
-    sending = asyncio.create_task(sender_of(plan, tally).run(time.perf_counter() + 0.05))
-    await until(lambda: tally.counts.accepted > 0)
-    await stub.stop()
-    await asyncio.sleep(0.3)
-    await stub.start(stub.port)
-    await sending
-    assert tally.counts.accepted + tally.counts.unknown == 50
-    assert tally.counts.connection_errors > 0
-    assert max(tally.latencies_us) > 150_000
 
 
 async def test_too_much_waits(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

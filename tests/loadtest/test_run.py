@@ -9,6 +9,7 @@ import time
 from itertools import pairwise
 
 import pytest
+from hdrh.histogram import HdrHistogram
 
 from loadtest.measure import Bits, percentiles_ms
 from loadtest.plan import Plan
@@ -63,6 +64,24 @@ def test_seconds() -> None:
     first = outcome.seconds()[0]
     assert (first.p50_ms, first.max_ms) == (pytest.approx(1, rel=0.01), pytest.approx(3, rel=0.01))
     assert outcome.seconds()[2].p99_ms == 0
+
+
+def test_seconds_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking at a run often costs no more than looking at what is new."""
+    worked_out = []
+
+    def count(histogram: HdrHistogram) -> dict[str, float]:
+        worked_out.append(histogram)
+        return percentiles_ms(histogram)
+
+    monkeypatch.setattr("loadtest.run.percentiles_ms", count)
+    outcome = outcome_of(plan_for(), told(0, elapsed_s=0.5), told(0, elapsed_s=1.5, accepted=1))
+    for _ in range(3):
+        assert [s.requests for s in outcome.seconds()] == [0, 1]
+    assert len(worked_out) == 2
+    outcome.add(told(0, elapsed_s=1.6, accepted=5))
+    assert [s.requests for s in outcome.seconds()] == [0, 5]
+    assert len(worked_out) == 3
 
 
 def test_last_word() -> None:
