@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 REDIS_SERVER ?= $(shell command -v redis-server)
 
-.PHONY: help up test test-redis check setup lock bench-sender image-check clean
+.PHONY: help up test test-redis check setup lock bench-sender bench-fairness image-check clean
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -43,6 +43,9 @@ lock:           ## renew requirements/*.lock from pyproject.toml (needs setup)
 
 bench-sender: setup  ## the load-test sender beside wrk on one target (needs wrk)
 	$(BIN)/python -m bench.sender $(ARGS)
+
+bench-fairness: setup  ## what a flooding project does to another's latency, without and with a quota
+	$(BIN)/python -m bench.fairness $(ARGS)
 
 image-check: setup  ## lint the Dockerfile, build the image without a daemon, and run it (root, Debian)
 	./deploy/image-check

@@ -19,14 +19,12 @@ from core.compression import parse_encoding
 from core.errors import AuthFailure, Reason, Rejected, Unavailable, unauthorized
 from core.head import Head, read_head
 from core.ports import EventQueue
-from core.quota import Bucket
 from core.settings import Settings
-from gateway.backlog import RETRY_AFTER_S, Backlog
+from gateway.backlog import Backlog
 from gateway.key_cache import PROJECT_ID
 from gateway.keyring import Credentials, Keyring
+from gateway.quotas import Quota, Quotas
 from gateway.sessions import Sessions
-
-BUCKETS_MAX = 100_000
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -50,18 +48,18 @@ class Admission:
         sessions: Sessions,
         queue: EventQueue,
         backlog: Backlog,
+        quotas: Quotas,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keyring = keyring
         self._sessions = sessions
         self._queue = queue
         self._backlog = backlog
+        self._quotas = quotas
         self._clock = clock
         self._window_s = settings.window_s
         self._body_bytes_max = settings.body_bytes_max
         self._limits = settings.limits()
-        self._quota_events_s = settings.quota_events_s
-        self._buckets: dict[str, Bucket] = {}
 
     async def admit(self, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Accepted:
         """Take a request's events into the queue.
@@ -75,15 +73,15 @@ class Admission:
         now_ms = int(self._clock() * 1000)
         head = read_head(headers)
         project, timestamp_s, mac = await self._authenticate(head, body, now_ms)
-        bucket = self._check_room(project)
+        quota = self._check_room(project, len(body))
         batch = parse(
             body,
             content_type=head.content_type,
             encoding=parse_encoding(head.content_encoding),
             limits=self._limits,
         )
-        if bucket:
-            bucket.pay(batch.count)
+        if quota:
+            quota.pay("events", batch.count - 1)  # one is paid
         session = self._sessions.cached(project, now_ms)
         if session is None:
             session = await self._sessions.join(project, now_ms)
@@ -99,7 +97,7 @@ class Admission:
             body=batch.body,
         )
         event_ids = _ids(batch, entry)
-        durability = await self._queue.append(entry)
+        durability = await self._append(entry)
         return Accepted(batch.form, event_ids, batch.refused, session, durability)
 
     async def _authenticate(self, head: Head, body: bytes, now_ms: int) -> tuple[str, int, bytes]:
@@ -118,21 +116,20 @@ class Admission:
             raise Rejected(Reason.FORBIDDEN)
         return project, timestamp_s, mac
 
-    def _check_room(self, project: str) -> Bucket | None:
-        """The bucket that the request pays into; raises if it may not go on."""
+    def _check_room(self, project: str, body_bytes: int) -> Quota | None:
+        """The quota that the request's events are paid from; raises if it may not go on."""
         if self._backlog.full:
-            raise Unavailable(Reason.BACKLOG_FULL, retry_after_s=RETRY_AFTER_S)
-        if not self._quota_events_s:
-            return None
-        now_s = time.monotonic()
-        bucket = self._buckets.get(project)
-        if bucket is None:
-            while len(self._buckets) >= BUCKETS_MAX:
-                del self._buckets[next(iter(self._buckets))]
-            bucket = self._buckets[project] = Bucket(self._quota_events_s, now_s)
-        if wait_s := bucket.wait_s(now_s):
-            raise Rejected(Reason.RATE_LIMITED, retry_after_s=wait_s)
-        return bucket
+            raise Unavailable(Reason.BACKLOG_FULL, retry_after_s=self._backlog.retry_after_s())
+        return self._quotas.check(project, body_bytes)
+
+    async def _append(self, entry: Entry) -> str:
+        """The durability reached; what the queue has no memory for is told when to come back."""
+        try:
+            return await self._queue.append(entry)
+        except Unavailable as error:
+            if error.reason is Reason.BACKLOG_FULL:
+                error.retry_after_s = self._backlog.retry_after_s()
+            raise
 
 
 def _verify(

@@ -12,7 +12,7 @@ from core.metrics import Meter
 from gateway.answers import not_accepted
 from gateway.endpoint import PATH, Endpoint, to_response
 from runtime.log import get_log
-from runtime.status import Readiness, add_fixed_headers, status_routes
+from runtime.status import Readiness, add_fixed_headers, nothing, status_routes
 
 log = get_log()
 PROCESS = os.urandom(6).hex()
@@ -24,12 +24,14 @@ def build_app(
     *,
     meter: Meter,
     missing: Readiness,
+    degraded: Readiness = nothing,
     resources: Iterable[web.RouteDef] = (),
 ) -> web.Application:
-    """The gateway's application. `missing`: what keeps it from accepting durably now."""
+    """The gateway's application. `missing`: what keeps it from accepting durably now; `degraded`:
+    what is not as it should be, though it accepts; `resources`: routes for operators."""
     app = web.Application(middlewares=[json_errors])
     app.router.add_post(PATH, endpoint.ingest, expect_handler=expect_continue)
-    app.router.add_routes(status_routes(meter, missing))
+    app.router.add_routes(status_routes(meter, missing, degraded))
     app.router.add_routes(resources)
     app.on_response_prepare.append(add_fixed_headers)
     app.on_response_prepare.append(add_request_id)

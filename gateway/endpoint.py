@@ -4,58 +4,61 @@ import asyncio
 import time
 from collections.abc import Iterable
 
-from aiohttp import ClientPayloadError, web
+from aiohttp import web
 
-from core.errors import NotAccepted, Reason, Rejected, Unavailable
+from core.errors import NotAccepted, Reason, Rejected
 from core.metrics import Meter, Metric
 from core.settings import Settings
 from gateway import answers
 from gateway.admission import Accepted, Admission
 from gateway.answers import Answer
-from runtime.log import get_log
+from gateway.receiving import Receiving
 
-log = get_log()
 PATH = "/api/v2/ingest"
+PENALTY_S = 0.25
+PENALTIES_MAX = 1_000
 
 
 class Endpoint:
-    """The handler, with the limits on reading."""
+    """The handler."""
 
     def __init__(self, settings: Settings, *, admission: Admission, meter: Meter) -> None:
         self._admission = admission
         self._meter = meter
-        self._body_bytes_max = settings.body_bytes_max
-        self._body_timeout_s = settings.body_timeout_s
-        self._active = 0
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self.stopping = False  # set to True, it refuses the requests that come from then on
+        self._penalties = 0
+        self.receiving = Receiving(settings, meter)
 
     async def ingest(self, request: web.Request) -> web.Response:
         """Answer one request, whatever is wrong with it."""
-        self._active += 1
-        self._idle.clear()
         try:
-            if self.stopping:
-                raise Unavailable(Reason.SHUTTING_DOWN)
-            body = await self._read(request)
-            return to_response(await self.answer(request.raw_headers, body))
+            body = await self.receiving.read(request)
         except NotAccepted as error:
             response = to_response(self.refuse(error))
             response.force_close()  # what is left of the body is not worth reading
             return response
-        finally:
-            self._active -= 1
-            if not self._active:
-                self._idle.set()
-
-    async def finish(self, timeout_s: float) -> None:
-        """Refuse what comes from now on, and wait for the answers to what came before."""
-        self.stopping = True
         try:
-            await asyncio.wait_for(self._idle.wait(), timeout_s)
-        except TimeoutError:
-            log.warning("requests cut off", requests=self._active, after_s=timeout_s)
+            answer = await self.answer(request.raw_headers, body)
+        finally:
+            self.receiving.drop(len(body))
+        if answer.code == Reason.RATE_LIMITED.code:
+            del body
+            await self._hold_back()
+        return to_response(answer)
+
+    async def _hold_back(self) -> None:
+        """Let a 429 wait.
+
+        A client in a loop that takes no heed of Retry-After sends its next request once it has the
+        answer, and refusing is as much work as accepting: it would take the processor from others.
+        The bound keeps what waits small; beyond it the answer is given at once.
+        """
+        if self._penalties >= PENALTIES_MAX:
+            return
+        self._penalties += 1
+        try:
+            await asyncio.sleep(PENALTY_S)
+        finally:
+            self._penalties -= 1
 
     async def answer(self, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Answer:
         """Admit a request whose body is complete; the same for every transport."""
@@ -67,26 +70,6 @@ class Endpoint:
         self._meter.observe(Metric.ADMISSION_SECONDS, time.perf_counter() - started_s)
         self._count_accepted(result, len(body))
         return answers.accepted(result)
-
-    async def _read(self, request: web.Request) -> bytes:
-        """The body's bytes on the wire. Raises Rejected: too_large, request_timeout."""
-        too_large = Rejected(Reason.TOO_LARGE, f"The body is over {self._body_bytes_max:,} bytes")
-        if (request.content_length or 0) > self._body_bytes_max:
-            raise too_large
-        pieces: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(self._body_timeout_s):
-                async for piece in request.content.iter_any():
-                    pieces.append(piece)
-                    size += len(piece)
-                    if size > self._body_bytes_max:
-                        raise too_large
-        except TimeoutError:
-            raise Rejected(Reason.REQUEST_TIMEOUT) from None
-        except (ConnectionError, ClientPayloadError):  # the client left, or broke its own framing
-            raise Rejected(Reason.BAD_REQUEST, "The body broke off") from None
-        return b"".join(pieces)
 
     def refuse(self, error: NotAccepted) -> Answer:
         """The answer to what is not taken, counted."""

@@ -11,8 +11,12 @@ Solution      The changer overwrites the cached keys, then publishes. A load onl
               missing, and prefers what it finds there.
 Cost          If Redis cannot be reached at the change, gateways learn of it when their copy
               expires.
+
+A lookup waits for at most LOOKUP_TIMEOUT_S, since the store knows the answer too. redis-py closes a
+connection whose reply was given up, so that no later lookup can take that reply for its own.
 """
 
+import asyncio
 import base64
 import re
 from typing import Any
@@ -23,12 +27,13 @@ from redis.asyncio import Redis
 from core.ports import ProjectKeys, SealedSecret
 
 CHANNEL = "contox:keys"
+LOOKUP_TIMEOUT_S = 1.0
 UNKNOWN_TTL_S = 5  # for projects that do not exist
 PROJECT_ID = re.compile(rb"[A-Za-z0-9_-]{1,64}").fullmatch
 
 
 class KeyCache:
-    """Keys in Redis. Calls raise RedisError or OSError if it cannot be reached."""
+    """Keys in Redis. Calls raise one of QUEUE_ERRORS if it cannot be reached or is too slow."""
 
     def __init__(self, queue: Redis, *, ttl_s: int) -> None:
         self._queue = queue
@@ -36,13 +41,16 @@ class KeyCache:
 
     async def get(self, project_id: str) -> tuple[bool, ProjectKeys | None]:
         """(is anything cached, what); (True, None) is a project known not to exist."""
-        text = await self._queue.get(_key(project_id))
+        async with asyncio.timeout(LOOKUP_TIMEOUT_S):
+            text = await self._queue.get(_key(project_id))
         return text is not None, _decode(text) if text else None
 
     async def add(self, project_id: str, keys: ProjectKeys | None) -> ProjectKeys | None:
         """Cache what the store said, unless something newer is there: that is returned instead."""
         ttl_s = self._ttl_s if keys else UNKNOWN_TTL_S
-        if await self._queue.set(_key(project_id), _encode(keys), ex=ttl_s, nx=True):
+        async with asyncio.timeout(LOOKUP_TIMEOUT_S):
+            added = await self._queue.set(_key(project_id), _encode(keys), ex=ttl_s, nx=True)
+        if added:
             return keys
         found, newer = await self.get(project_id)
         return newer if found else keys

@@ -1,7 +1,7 @@
-"""The gateway's process: put the parts together, serve, and stop in order.
+"""The gateway's process: reach what it needs, serve, and stop in order.
 
-On SIGTERM: readiness turns red; after the grace the listener closes and what still arrives on open
-connections is refused; what is in flight is answered; the process ends with status 0.
+On SIGTERM: readiness turns red, and answers carry `Connection: close`; after the grace the listener
+closes, and what has begun is answered; the process ends with status 0.
 """
 
 import asyncio
@@ -10,16 +10,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from core.metrics import Meter
 from core.settings import SettingError, Settings
-from gateway.admission import Admission
-from gateway.app import build_app
-from gateway.backlog import Backlog
-from gateway.endpoint import Endpoint
-from gateway.key_cache import KeyCache
-from gateway.keyring import Keyring
-from gateway.publisher import Publisher
-from gateway.resources import Resources
+from gateway.parts import Gateway, Outside
 from gateway.server import listening
-from gateway.sessions import Sessions
+from gateway.spool import opened
 from gateway.tier import check_at_start
 from runtime.background import Background
 from runtime.log import get_log
@@ -35,29 +28,6 @@ from store.sealing import Sealer, check_master_key
 log = get_log()
 
 
-class Gateway:
-    """A gateway that listens, by the parts that tell how it is."""
-
-    def __init__(
-        self, endpoint: Endpoint, admission: Admission, publisher: Publisher, backlog: Backlog
-    ) -> None:
-        self.endpoint = endpoint
-        self.admission = admission
-        self.publisher = publisher
-        self.backlog = backlog
-        self.port = 0
-        self.leaving = False
-
-    def missing(self) -> list[str]:
-        """What keeps it from accepting durably now, as sentences."""
-        reasons = [why for why in (self.publisher.away, self.publisher.full) if why]
-        if self.backlog.full:
-            reasons.append("The backlog is full")
-        if self.leaving:
-            reasons.append("The gateway is shutting down")
-        return reasons
-
-
 async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _port: None) -> None:
     """Serve until SIGTERM or SIGINT.
 
@@ -68,7 +38,7 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
     async with serving(settings, stop) as gateway:
         on_listen(gateway.port)
         await stop.wait()
-        gateway.leaving = True
+        gateway.connections.leaving = True
         log.info("gateway stops", grace_s=settings.stop_grace_s)
         await asyncio.sleep(settings.stop_grace_s)
 
@@ -78,6 +48,7 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
     """A gateway on the settings' host and port; leaving the context finishes what is in flight."""
     if settings.master_key is None:
         raise SettingError("CONTOX_MASTER_KEY is not set; make one with: openssl rand -base64 32")
+    meter = Meter("gateway")
     async with AsyncExitStack() as stack:
         engine = open_engine(settings.database_url)
         stack.push_async_callback(engine.dispose)
@@ -87,34 +58,16 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
         queue = open_queue(settings.redis_url)
         stack.push_async_callback(queue.aclose)
         await check_at_start(queue, settings)
+        spool = await stack.enter_async_context(opened(settings, meter))
+        gateway = Gateway(
+            settings, Outside(queue, projects, SqlLedger(engine), sealer, spool), meter
+        )
         background = Background(stop)
         stack.push_async_callback(background.close)
-
-        meter = Meter("gateway")
-        keyring = Keyring(
-            cache=KeyCache(queue, ttl_s=settings.keyring_ttl_s),
-            projects=projects,
-            sealer=sealer,
-            ttl_s=settings.keyring_ttl_s,
-            entries_max=settings.keyring_entries_max,
-            meter=meter,
-        )
-        publisher = Publisher(queue, settings, meter)
-        backlog = Backlog(queue, settings, meter)
-        admission = Admission(
-            settings,
-            keyring=keyring,
-            sessions=Sessions(queue, entries_max=settings.keyring_entries_max),
-            queue=publisher,
-            backlog=backlog,
-        )
-        endpoint = Endpoint(settings, admission=admission, meter=meter)
-        gateway = Gateway(endpoint, admission, publisher, backlog)
-        for task in (keyring.follow(queue), publisher.run(), backlog.run()):
+        for task in gateway.tasks():
             background.start(task)
-        resources = Resources(settings, queue=queue, projects=projects, ledger=SqlLedger(engine))
-        routes = resources.routes()
-        app = build_app(endpoint, meter=meter, missing=gateway.missing, resources=routes)
-        listener = listening(app, endpoint, settings.host, settings.port)
+        listener = listening(
+            gateway.app(), gateway.endpoint, gateway.connections, settings.host, settings.port
+        )
         gateway.port = await stack.enter_async_context(listener)
         yield gateway

@@ -7,6 +7,24 @@ from typing import Any
 from runtime.log import get_log
 
 log = get_log()
+CANCEL_S = 1.0  # for a task to clean up, before it is cancelled once more
+
+
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks and wait until they have ended, however they do.
+
+    Once is not enough: before Python 3.12, asyncio.wait_for loses a cancellation that comes just
+    as what it waits for is done (https://github.com/python/cpython/issues/86296), and the queue's
+    client waits like that at each write.
+    """
+    pending = {task for task in tasks if not task.done()}
+    while pending:
+        for task in pending:
+            task.cancel()
+        ended, pending = await asyncio.wait(pending, timeout=CANCEL_S)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # looked at, or asyncio would log it
 
 
 class Background:
@@ -25,9 +43,7 @@ class Background:
 
     async def close(self) -> None:
         """Cancel the tasks and wait for their end. Raises what one of them failed with."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
         if self.failure:
             raise self.failure
 

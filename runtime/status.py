@@ -2,7 +2,8 @@
 role.
 
     /healthz  200 while the process runs its loop
-    /readyz   200 if the role can do its work durably now, else 503 with what is missing
+    /readyz   200 if the role can do its work durably now, else 503 with what is missing; and what
+              is degraded, though the work is done
     /metrics  the Prometheus text format
 """
 
@@ -36,8 +37,16 @@ FIXED_HEADERS = {
 Readiness = Callable[[], list[str]]
 
 
-def status_routes(meter: Meter, missing: Readiness) -> list[web.RouteDef]:
-    """The three routes. `missing` gives a sentence for each thing that keeps the role from work."""
+def nothing() -> list[str]:
+    """The Readiness of a role that has nothing to tell."""
+    return []
+
+
+def status_routes(
+    meter: Meter, missing: Readiness, degraded: Readiness = nothing
+) -> list[web.RouteDef]:
+    """The three routes. `missing` gives a sentence for each thing that keeps the role from work,
+    `degraded` for each that an operator should know of all the same."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(MeterCollector(meter))
 
@@ -47,7 +56,8 @@ def status_routes(meter: Meter, missing: Readiness) -> list[web.RouteDef]:
     async def readyz(_request: web.Request) -> web.Response:
         reasons = missing()
         status = "unready" if reasons else "ready"
-        return _json(503 if reasons else 200, {"status": status, "missing": reasons})
+        content = {"status": status, "missing": reasons, "degraded": degraded()}
+        return _json(503 if reasons else 200, content)
 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(registry), headers={"Content-Type": METRICS_TYPE})

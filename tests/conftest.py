@@ -96,6 +96,14 @@ async def queue(shared_queue_server: QueueServer) -> AsyncIterator[Redis]:
     await client.aclose()
 
 
+@pytest.fixture
+async def own_queue(own_queue_server: QueueServer) -> AsyncIterator[Redis]:
+    """A client of a server whose settings the test may change."""
+    client = open_queue(own_queue_server.url)
+    yield client
+    await client.aclose()
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL server of the session's own; ends with it."""

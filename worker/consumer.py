@@ -138,14 +138,13 @@ class Consumer:
             letters = batch.letters(refused)
             events, dead = len(batch.rows) + batch.unreadable, len(letters)
             if self.breaker.trips(events, dead):
-                why = "most of what arrives would become dead letters"
+                await self._wait(f"most would become dead letters; {letters[0][1].why}")
+                while refused and await self._drain.store([batch.rows[min(refused)]]):
+                    await self._wait(self.breaker.why)  # one row tells whether it is worth a try
             elif await self._settle(batch, letters):
                 break
             else:
-                why = "the dead letters are full"
-            await self._wait(f"{why}; the first: {letters[0][1].why}")
-            while refused and await self._drain.store([batch.rows[min(refused)]]):
-                await self._wait(self.breaker.why)
+                await self._wait(f"the dead letters are full; {letters[0][1].why}")
         self._go_on()
         self.breaker.count(events, dead)
         self._meter.add(Metric.ENTRIES_DEAD, batch.unreadable)

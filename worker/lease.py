@@ -12,6 +12,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from core.partitions import GROUP, stream_key
+from runtime.background import end
 from runtime.log import get_log
 from runtime.queue import QUEUE_ERRORS
 
@@ -35,8 +36,7 @@ class Lease:
         try:
             yield
         finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
+            await end(renewing)
 
     async def _run(self, entry_ids: list[bytes]) -> None:
         while True:

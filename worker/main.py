@@ -10,7 +10,7 @@ from aiohttp import web
 
 from core.metrics import Meter
 from core.settings import Settings
-from runtime.background import Background
+from runtime.background import Background, end
 from runtime.log import get_log
 from runtime.queue import open_queue
 from runtime.status import add_fixed_headers, status_routes
@@ -96,9 +96,8 @@ async def run_until_stopped(consumers: Sequence[Runs], stop: asyncio.Event) -> N
     stop.set()
     await stopped
     done, late = await asyncio.wait(tasks, timeout=FINISH_S)
-    for task in late:
+    if late:
         log.warning("batch not finished; it stays pending and is stored after the next start")
-        task.cancel()
-    await asyncio.gather(*late, return_exceptions=True)
+    await end(*late)
     for task in done:
         task.result()

@@ -46,10 +46,12 @@ class Reader:
         self._bytes_max = settings.drain_bytes_max
         self._age_s = settings.drain_age_ms_max / 1000
         self._claim_idle_s = settings.claim_idle_s
+        self._deliveries_max = settings.deliveries_max
         self._meter = meter
         self._count = COUNT_FIRST
         self._recovering = True  # own entries may be pending: read those first
         self._first_recovery = True  # since the process started: they may be what ended the last
+        self._suspects = 1  # the first own entry: the last process may have ended with it
         self._had_group = False
         self._next_claim_s = 0.0
 
@@ -86,13 +88,17 @@ class Reader:
 
     async def _own(self) -> list[Delivery]:
         """This consumer's pending entries: left by a crash, or by a failure in this process."""
-        found = await self._read_group("0")
-        if not found:
-            return []
-        if not self._first_recovery:
-            await self._lease.release([delivery.entry_id for delivery in found])
-            return await self._without_lost(found)
-        return await self._without_lost(await self._with_times(found))
+        while found := await self._read_group("0"):
+            if self._first_recovery:
+                found = await self._with_times(found)
+                suspects = found[: self._suspects]
+                self._suspects = 0
+                found = [*suspects, *self._innocent(found[len(suspects) :])]
+            else:
+                await self._lease.release([delivery.entry_id for delivery in found])
+            if kept := await self._without_lost(found):
+                return kept
+        return []
 
     async def _claim(self) -> list[Delivery]:
         """Entries that another worker has left idle for too long."""
@@ -105,7 +111,7 @@ class Reader:
             return []
         self._meter.add(Metric.ENTRIES_CLAIMED, len(claimed))
         log.info("entries claimed", stream=self._stream, entries=len(claimed))
-        return await self._with_times([Delivery(*entry) for entry in claimed])
+        return self._innocent(await self._with_times([Delivery(*entry) for entry in claimed]))
 
     async def _gather(self) -> list[Delivery]:
         """New entries, until there are enough events, bytes, or time has passed."""
@@ -148,6 +154,10 @@ class Reader:
         )
         times = {found["message_id"]: found["times_delivered"] for found in pending}
         return [d._replace(times=times.get(d.entry_id, 1)) for d in deliveries]
+
+    def _innocent(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """The same, none delivered more often than is allowed: they only stood behind another."""
+        return [d._replace(times=min(d.times, self._deliveries_max)) for d in deliveries]
 
     async def _without_lost(self, deliveries: list[Delivery]) -> list[Delivery]:
         """The same, less entries without fields: they were deleted before they were stored."""

@@ -60,7 +60,7 @@ async def test_ready(spawn: Spawn, command: Command, environ_of_roles: dict[str,
     async with asyncio.timeout(20):
         while (result := await command("ready", **environ_of_roles)).status:
             await asyncio.sleep(0.05)
-    assert (result.err, result.json) == ("", {"status": "ready", "missing": []})
+    assert (result.err, result.json) == ("", {"status": "ready", "missing": [], "degraded": []})
     assert (await command("ready", "worker", **environ_of_roles)).status == 0
     other = f"contox-ingest: Nothing listens on 127.0.0.1 port {port}.\n"
     assert await command("ready", "gateway", **environ_of_roles) == (1, "", other)

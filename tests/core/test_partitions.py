@@ -3,12 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.partitions import GROUP, dead_letter_key, partition_of, stream_key
+from core.partitions import GROUP, dead_letter_key, ledger_key, partition_of, stream_key
 
 
 def test_names_are_stable() -> None:
     """The names of streams and group are what running processes know them by."""
     assert (stream_key(3), dead_letter_key(3)) == ("ingest:{3}", "ingest:{3}:dead")
+    assert ledger_key(3) == "ingest:{3}:ledger"
     assert GROUP == "contox-workers"
 
 

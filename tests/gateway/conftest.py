@@ -14,6 +14,7 @@ from core.ports import Project, SealedSecret
 from core.settings import Settings, read
 from gateway.main import Gateway, serving
 from gateway.publisher import Publisher
+from runtime.background import end
 from runtime.queue import open_queue
 from store.accounts import SqlProjects
 from store.engine import open_engine
@@ -109,8 +110,7 @@ async def publishing(url: str, **settings: str) -> AsyncIterator[Publisher]:
     try:
         yield publisher
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end(task)
         await queue.aclose()
 
 

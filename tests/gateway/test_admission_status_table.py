@@ -1,11 +1,13 @@
 """Every reason of the closed table over HTTP: how it comes about, its status, what was enqueued."""
 
+import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from core.errors import Reason
+from core.metrics import Metric
 from tests.conftest import QueueServer
 from tests.gateway.conftest import Start, batch_of, until
 from tests.raw_http import EVENT, PATH, Headers, Reply, exchange
@@ -111,10 +113,14 @@ async def busy(start: Start, _server: QueueServer) -> tuple[Reply, int]:
 
 @causes(Reason.SHUTTING_DOWN)
 async def leaving(start: Start, _server: QueueServer) -> tuple[Reply, int]:
-    """The gateway stops."""
+    """The gateway stops, and the body does not arrive before it must end."""
     running = await start()
-    running.gateway.endpoint.stopping = True
-    return await running.producer.post(), 0
+    request = running.producer.request()[:-1]
+    reply = asyncio.create_task(exchange(running.gateway.port, request))
+    meter = running.gateway.endpoint._meter
+    await until(lambda: meter.get(Metric.RECEIVING_BYTES) > 0)
+    running.gateway.endpoint.receiving.end()
+    return await reply, 0
 
 
 @pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.code)

@@ -35,12 +35,13 @@ async def test_ready(running: Running) -> None:
 
 
 async def test_leaving(running: Running) -> None:
-    """A gateway that stops is not ready, while it still accepts."""
-    running.gateway.leaving = True
+    """A gateway that stops is not ready, still accepts, and sends its clients elsewhere."""
+    running.gateway.connections.leaving = True
     request = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
     reply = await exchange(running.gateway.port, request)
     assert (reply.status, reply.json["missing"]) == (503, ["The gateway is shutting down"])
-    assert (await running.producer.post()).status == 202
+    reply = await running.producer.post()
+    assert (reply.status, reply.headers["connection"]) == (202, "close")
 
 
 async def test_bug(

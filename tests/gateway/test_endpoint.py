@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
-from tests.gateway.conftest import NOW, Running, Start
+from core.metrics import Metric
+from gateway import endpoint
+from tests.gateway.conftest import NOW, Running, Start, batch_of, until
 from tests.raw_http import EVENT, PATH, Headers, Producer, chunked, exchange, read_reply
 
 BATCH = b"[" + EVENT + b"," + EVENT + b"]"
@@ -88,3 +90,26 @@ async def test_counted(running: Running, producer: Producer) -> None:
     assert 'contox_ingest_requests_total{code="unauthorized",status="401"} 1.0' in text
     assert 'contox_ingest_events_accepted_total{durability="fsynced"} 2.0' in text
     assert 'contox_ingest_auth_failures_total{failure="bad_timestamp"} 1.0' in text
+
+
+async def test_penalty(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 429 is held back, without its body; when too many are held, one is answered at once."""
+    monkeypatch.setattr(endpoint, "PENALTY_S", 2)
+    monkeypatch.setattr(endpoint, "PENALTIES_MAX", 1)
+    running = await start(CONTOX_QUOTA_EVENTS_S="1")
+    assert (await running.producer.post(batch_of(100))).status == 202
+    held = asyncio.create_task(running.producer.post())
+    await until(lambda: running.gateway.endpoint._penalties == 1)
+    assert running.gateway.endpoint._meter.get(Metric.RECEIVING_BYTES) == 0
+    assert (await running.producer.post()).status == 429
+    assert not held.done()
+    assert (await held).status == 429
+    assert running.gateway.endpoint._penalties == 0
+
+
+async def test_penalty_for_429_alone(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other answer is held back."""
+    monkeypatch.setattr(endpoint, "PENALTY_S", 60)
+    for body, status in ((EVENT, 202), (b"{", 400), (b" " * 2001, 413)):
+        assert (await running.producer.post(body)).status == status
+    assert (await running.producer.post(changed={"X-Contox-Signature": None})).status == 401

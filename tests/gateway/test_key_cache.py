@@ -1,10 +1,16 @@
 """The cache of sealed keys in a real queue, and the race between a change and a load."""
 
+import asyncio
+import signal
+import time
+
 import pytest
 from redis.asyncio import Redis
 
 from core.ports import ProjectKeys, SealedSecret
 from gateway.key_cache import CHANNEL, KeyCache
+from runtime.queue import open_queue
+from tests.conftest import QueueServer
 
 OLD = ProjectKeys("active", (SealedSecret(b"\x00old", None),))
 NEW = ProjectKeys("active", (SealedSecret(b"new\xff", None), SealedSecret(b"\x00old", 123)))
@@ -56,3 +62,23 @@ async def test_no_secret_in_clear(cache: KeyCache, queue: Redis) -> None:
     """Only sealed bytes are written."""
     await cache.add("proj_1", OLD)
     assert b"AG9sZA==" in await queue.get("contox:keys:proj_1")
+
+
+async def test_stalled(own_queue_server: QueueServer) -> None:
+    """A queue that does not answer costs a second, and no later lookup gets the late reply."""
+    queue = open_queue(own_queue_server.url)
+    cache = KeyCache(queue, ttl_s=30)
+    await cache.add("proj_1", OLD)
+    await cache.add("proj_2", NEW)
+    assert own_queue_server._process is not None
+    own_queue_server._process.send_signal(signal.SIGSTOP)
+    before_s = time.monotonic()
+    lookups = (cache.get("proj_1"), cache.get("proj_1"), cache.add("proj_3", OLD))
+    results = await asyncio.gather(*lookups, return_exceptions=True)
+    assert [type(result) for result in results] == [TimeoutError] * 3
+    assert 0.9 < time.monotonic() - before_s < 2
+    own_queue_server._process.send_signal(signal.SIGCONT)
+    for _ in range(3):
+        assert await cache.get("proj_2") == (True, NEW)
+        assert await cache.get("proj_4") == (False, None)
+    await queue.aclose()

@@ -14,6 +14,7 @@ from core.testing import MemoryProjects
 from gateway import keyring as module
 from gateway.key_cache import KeyCache
 from gateway.keyring import Credentials, Keyring
+from runtime.background import end
 from runtime.queue import open_queue
 from store.sealing import Sealer
 from tests.gateway.conftest import until
@@ -187,8 +188,7 @@ async def following(keyring: Keyring, queue: Redis) -> AsyncIterator[None]:
     task = asyncio.create_task(keyring.follow(queue))
     await until(lambda: keyring._invalidations > 0)
     yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await end(task)
 
 
 @pytest.mark.usefixtures("following")

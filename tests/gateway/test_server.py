@@ -64,7 +64,7 @@ async def test_leaving_mid_body_is_silent(running: Running, capsys: pytest.Captu
         writer.transport.abort()
     await asyncio.sleep(0.1)
     assert "".join(capsys.readouterr()) == ""
-    assert running.gateway.endpoint._active == 0
+    assert running.gateway.connections._open == {}
 
 
 async def test_expectations(running: Running) -> None:

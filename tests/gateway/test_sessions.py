@@ -1,6 +1,8 @@
 """Sessions on a real queue: who opens one, who joins it, and when it ends."""
 
 import asyncio
+import signal
+import time
 
 import pytest
 from redis.asyncio import Redis
@@ -9,12 +11,11 @@ from core.errors import Unavailable
 from core.ids import time_ms_of
 from gateway.sessions import SESSION_MS, Sessions
 from runtime.queue import open_queue
+from tests.conftest import QueueServer
 
 
 def now_ms() -> int:
     """The time of the queue's server and ours."""
-    import time
-
     return int(time.time() * 1000)
 
 
@@ -76,3 +77,82 @@ async def test_asked_once(queue: Redis) -> None:
     after = (await queue.info("stats"))["total_commands_processed"]
     assert len(set(joined)) == 1
     assert after - before < 20
+
+
+class Away:
+    """Whether the queue is away, as its publisher would tell."""
+
+    def __init__(self) -> None:
+        self.now = True
+
+    def __call__(self) -> bool:
+        """What the sessions ask."""
+        return self.now
+
+
+async def test_provisional(queue: Redis) -> None:
+    """While the queue is away a session is opened here, at once; when it is back it becomes the
+    project's open one, for four hours from its start."""
+    away = Away()
+    sessions = Sessions(queue, entries_max=10, away=away)
+    start = now_ms() - 60_000
+    session = await sessions.join("proj_1", start)
+    assert await queue.keys("contox:session:*") == []
+    assert sessions.cached("proj_1", start + 1) == session
+    assert time_ms_of(session) == start
+    away.now = False
+    assert sessions.cached("proj_1", start + 2) is None
+    assert await sessions.join("proj_1", start + 2) == session
+    assert sessions.cached("proj_1", start + 3) == session
+    assert await Sessions(queue, entries_max=10).join("proj_1", now_ms()) == session
+    assert SESSION_MS - 62_000 < await queue.pttl("contox:session:proj_1") <= SESSION_MS - 60_000
+
+
+async def test_provisional_gives_way(queue: Redis) -> None:
+    """If another gateway has opened a session meanwhile, that one counts from then on."""
+    away = Away()
+    sessions = Sessions(queue, entries_max=10, away=away)
+    provisional = await sessions.join("proj_1", now_ms())
+    opened = await Sessions(queue, entries_max=10).join("proj_1", now_ms())
+    away.now = False
+    assert opened != provisional
+    assert await sessions.join("proj_1", now_ms()) == opened
+    away.now = True
+    assert sessions.cached("proj_1", now_ms()) == opened
+
+
+async def test_provisional_ends(queue: Redis) -> None:
+    """A provisional session ends after four hours like any other, and is not proposed then."""
+    away = Away()
+    sessions = Sessions(queue, entries_max=10, away=away)
+    early = now_ms() - SESSION_MS
+    old = await sessions.join("proj_1", early)
+    assert sessions.cached("proj_1", early + SESSION_MS) is None
+    new = await sessions.join("proj_1", early + SESSION_MS)
+    away.now = False
+    assert new != old
+    assert await sessions.join("proj_1", early + SESSION_MS) == new
+
+
+async def test_provisional_before_it_is_known(own_queue_server: QueueServer) -> None:
+    """A queue that has just stalled delays a session by a second, and the id stays the same."""
+    away = Away()
+    away.now = False
+    queue = open_queue(own_queue_server.url)
+    sessions = Sessions(queue, entries_max=10, away=away)
+    await sessions.join("proj_0", now_ms())
+    assert own_queue_server._process is not None
+    own_queue_server._process.send_signal(signal.SIGSTOP)
+    before_s = time.monotonic()
+    session = await sessions.join("proj_1", now_ms())
+    assert 0.9 < time.monotonic() - before_s < 2
+    waiting = asyncio.create_task(sessions.join("proj_2", now_ms()))
+    await asyncio.sleep(0.1)
+    away.now = True  # it is known while a question is under way: who comes now opens the session
+    second = await sessions.join("proj_2", now_ms())
+    assert await waiting == second == sessions.cached("proj_2", now_ms())
+    away.now = False
+    own_queue_server._process.send_signal(signal.SIGCONT)
+    assert await sessions.join("proj_1", now_ms()) == session
+    assert await Sessions(queue, entries_max=10).join("proj_1", now_ms()) == session
+    await queue.aclose()

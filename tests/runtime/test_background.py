@@ -1,10 +1,12 @@
 """Tasks that wait, end and fail on a real loop."""
 
 import asyncio
+import contextlib
 
 import pytest
 
-from runtime.background import Background
+from runtime import background as module
+from runtime.background import Background, end
 
 
 class Broken(Exception):
@@ -92,14 +94,33 @@ async def test_failure_while_closing(stop: asyncio.Event, background: Background
         await background.close()
 
 
+async def test_cancellation_that_is_lost(
+    background: Background, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task in which a cancellation was lost is cancelled again."""
+    monkeypatch.setattr(module, "CANCEL_S", 0.01)
+    begun = asyncio.Event()
+
+    async def lose_one() -> None:
+        begun.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    background.start(lose_one())
+    await begun.wait()
+    async with asyncio.timeout(10):
+        await background.close()
+
+
 async def test_end_is_no_failure(stop: asyncio.Event, background: Background) -> None:
     """A task that ends by itself stops nothing."""
     ended = asyncio.Event()
 
-    async def end() -> None:
+    async def come_to_an_end() -> None:
         ended.set()
 
-    background.start(end())
+    background.start(come_to_an_end())
     await ended.wait()
     await background.close()
     assert not stop.is_set()
@@ -108,3 +129,19 @@ async def test_end_is_no_failure(stop: asyncio.Event, background: Background) ->
 async def test_nothing_started(background: Background) -> None:
     """Closing without tasks is nothing to do."""
     await background.close()
+
+
+async def test_lost_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that loses a cancellation is cancelled again, and a failure is no surprise."""
+    monkeypatch.setattr(module, "CANCEL_S", 0.01)
+
+    async def lose_one() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(10)
+        await asyncio.sleep(10)
+
+    tasks = [asyncio.create_task(lose_one()), asyncio.create_task(fail("at once"))]
+    await asyncio.sleep(0)
+    await asyncio.wait_for(end(*tasks), 5)
+    assert tasks[0].cancelled()
+    assert isinstance(tasks[1].exception(), Broken)

@@ -21,6 +21,7 @@ class Pages:
     def __init__(self) -> None:
         self.meter = Meter("gateway")
         self.missing: list[str] = []
+        self.degraded: list[str] = []
         self.url = ""
 
     async def get(self, path: str) -> Page:
@@ -38,7 +39,7 @@ class Pages:
 async def pages() -> AsyncIterator[Pages]:
     """A gateway's pages on a free port."""
     pages, app = Pages(), web.Application()
-    app.router.add_routes(status_routes(pages.meter, lambda: pages.missing))
+    app.router.add_routes(status_routes(pages.meter, lambda: pages.missing, lambda: pages.degraded))
     app.on_response_prepare.append(add_fixed_headers)
     runner = web.AppRunner(app)
     await runner.setup()
@@ -59,14 +60,22 @@ async def test_healthz(pages: Pages) -> None:
 async def test_readyz(pages: Pages) -> None:
     """Ready is 200 while nothing is missing, else 503 with each sentence; it is asked each time."""
     for missing, status, body in (
-        ([], 200, '{"status":"ready","missing":[]}'),
-        (["No ü", "Full"], 503, '{"status":"unready","missing":["No ü","Full"]}'),
-        ([], 200, '{"status":"ready","missing":[]}'),
+        ([], 200, '{"status":"ready","missing":[],"degraded":[]}'),
+        (["No ü", "Full"], 503, '{"status":"unready","missing":["No ü","Full"],"degraded":[]}'),
+        ([], 200, '{"status":"ready","missing":[],"degraded":[]}'),
     ):
         pages.missing = missing
         answer = await pages.get("/readyz")
         assert (answer[0], answer[2].decode()) == (status, body)
         assert answer[1]["Content-Type"] == "application/json"
+
+
+async def test_degraded(pages: Pages) -> None:
+    """What is degraded is told, and leaves a role ready."""
+    pages.degraded = ["2 entries are spooled"]
+    status, _, body = await pages.get("/readyz")
+    expected = '{"status":"ready","missing":[],"degraded":["2 entries are spooled"]}'
+    assert (status, body.decode()) == (200, expected)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/none"])

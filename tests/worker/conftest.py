@@ -16,6 +16,7 @@ from core.partitions import stream_key
 from core.ports import EventStore
 from core.settings import read
 from core.testing import MemoryEvents, MemoryLedger
+from runtime.background import end
 from worker.books import Books
 from worker.consumer import Consumer
 from worker.drain import Drain
@@ -102,8 +103,7 @@ async def crash(queue: Redis, store: EventStore, **changed: str) -> None:
     async with asyncio.timeout(10):
         while not await pending(queue):
             await asyncio.sleep(0.005)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await end(task)
 
 
 async def pending(queue: Redis) -> int:

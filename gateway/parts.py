@@ -1,0 +1,122 @@
+"""A gateway put together from its parts, and what they tell of how it is."""
+
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
+
+from aiohttp import web
+from redis.asyncio import Redis
+
+from core.metrics import Meter
+from core.settings import Settings
+from gateway.admission import Admission
+from gateway.app import build_app
+from gateway.backlog import Backlog
+from gateway.connections import Connections
+from gateway.endpoint import Endpoint
+from gateway.fallback import SpooledQueue
+from gateway.key_cache import KeyCache
+from gateway.keyring import Keyring
+from gateway.publisher import Publisher
+from gateway.quotas import Quotas
+from gateway.resources import Resources
+from gateway.sessions import Sessions
+from gateway.spool import Spool
+from gateway.spool_drain import SpoolDrain
+from store.accounts import SqlProjects
+from store.ledger import SqlLedger
+from store.sealing import Sealer
+
+
+class Outside(NamedTuple):
+    """What a gateway needs of the world, opened."""
+
+    queue: Redis
+    projects: SqlProjects
+    ledger: SqlLedger
+    sealer: Sealer
+    spool: Spool | None
+
+
+class Gateway:
+    """The parts of one gateway. Their `tasks` must run for it to accept."""
+
+    def __init__(self, settings: Settings, outside: Outside, meter: Meter) -> None:
+        queue, spool = outside.queue, outside.spool
+        self._settings, self._outside, self._meter = settings, outside, meter
+        self.port = 0
+        self.publisher = Publisher(queue, settings, meter)
+        self.spooled = SpooledQueue(self.publisher, spool) if spool else None
+        self.backlog = Backlog(queue, settings, meter)
+        self._quotas = Quotas(queue, settings)
+        self._keyring = Keyring(
+            cache=KeyCache(queue, ttl_s=settings.keyring_ttl_s),
+            projects=outside.projects,
+            sealer=outside.sealer,
+            ttl_s=settings.keyring_ttl_s,
+            entries_max=settings.keyring_entries_max,
+            meter=meter,
+        )
+        away = (lambda: bool(self.publisher.away)) if spool else None
+        self.admission = Admission(
+            settings,
+            keyring=self._keyring,
+            sessions=Sessions(queue, entries_max=settings.keyring_entries_max, away=away),
+            queue=self.spooled or self.publisher,
+            backlog=self.backlog,
+            quotas=self._quotas,
+        )
+        self.endpoint = Endpoint(settings, admission=self.admission, meter=meter)
+        self.connections = Connections(settings, meter)
+
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        """What must run beside the requests, until cancelled."""
+        tasks = [
+            self._keyring.follow(self._outside.queue),
+            self.publisher.run(),
+            self.backlog.run(),
+            self._quotas.run(),
+            self.connections.run(),
+        ]
+        if self._outside.spool:
+            drain = SpoolDrain(
+                self._outside.spool,
+                self.publisher,
+                self._settings,
+                may_drain=lambda: not self.backlog.full,
+            )
+            tasks.append(drain.run())
+        return tasks
+
+    def app(self) -> web.Application:
+        """The application that serves it."""
+        spool = self._outside.spool
+        resources = Resources(
+            self._settings,
+            queue=self._outside.queue,
+            projects=self._outside.projects,
+            ledger=self._outside.ledger,
+            spooled=spool.events_of if spool else None,
+        )
+        return build_app(
+            self.endpoint,
+            meter=self._meter,
+            missing=self.missing,
+            degraded=self.degraded,
+            resources=resources.routes(),
+        )
+
+    def missing(self) -> list[str]:
+        """What keeps it from accepting durably now, as sentences."""
+        if self.spooled:
+            reasons = self.spooled.missing()
+        else:
+            reasons = [why for why in (self.publisher.away, self.publisher.full) if why]
+        if self.backlog.full:
+            reasons.append(self.backlog.full)
+        if self.connections.leaving:
+            reasons.append("The gateway is shutting down")
+        return reasons
+
+    def degraded(self) -> list[str]:
+        """What is not as it should be, though it accepts, as sentences."""
+        return self.spooled.degraded() if self.spooled else []
