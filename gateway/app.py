@@ -28,7 +28,7 @@ def build_app(
     resources: Iterable[web.RouteDef] = (),
 ) -> web.Application:
     """The gateway's application. `missing`: what keeps it from accepting durably now; `degraded`:
-    what is not as it should be, though it accepts."""
+    what is not as it should be, though it accepts; `resources`: routes for operators."""
     app = web.Application(middlewares=[json_errors])
     app.router.add_post(PATH, endpoint.ingest, expect_handler=expect_continue)
     app.router.add_routes(status_routes(meter, missing, degraded))

@@ -18,7 +18,7 @@ from gateway.key_cache import KeyCache
 from gateway.keyring import Keyring
 from gateway.publisher import Publisher
 from gateway.quotas import Quotas
-from gateway.resources import Resources, nothing_spooled
+from gateway.resources import Resources
 from gateway.sessions import Sessions
 from gateway.spool import Spool
 from gateway.spool_drain import SpoolDrain
@@ -95,7 +95,7 @@ class Gateway:
             queue=self._outside.queue,
             projects=self._outside.projects,
             ledger=self._outside.ledger,
-            spooled=spool.events_of if spool else nothing_spooled,
+            spooled=spool.events_of if spool else None,
         )
         return build_app(
             self.endpoint,

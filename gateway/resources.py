@@ -34,13 +34,10 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 Spooled = Callable[[str], Awaitable[int]]
 
 
-async def nothing_spooled(_project_id: str) -> int:
-    """The events of a project in a spool that is not there."""
-    return 0
-
-
 class Resources:
-    """The handlers. `spooled`: how many events of a project wait in this gateway's spool."""
+    """The handlers. `spooled`: how many events of a project wait in this gateway's spool, if it has
+    one.
+    """
 
     def __init__(
         self,
@@ -49,7 +46,7 @@ class Resources:
         queue: Redis,
         projects: ProjectStore,
         ledger: LedgerStore,
-        spooled: Spooled = nothing_spooled,
+        spooled: Spooled | None = None,
     ) -> None:
         self._partitions = settings.partitions
         self._token = settings.operator_token
@@ -112,7 +109,7 @@ class Resources:
             totals,
             stored=stored,
             in_stream=None if counted is None else counted[project_id],
-            spooled=await self._spooled(project_id),
+            spooled=await self._spooled(project_id) if self._spooled else 0,
         )
         can_tell = not book.missing or counted is not None
         return _json(

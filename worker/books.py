@@ -71,6 +71,8 @@ class Books:
     async def _restore(self, partition: int) -> None:
         """Raise the counts of a queue that was emptied or replaced to what they were."""
         copy = await self._store.copy(partition)
+        if not await self._queue.xlen(dead_letter_key(partition)):
+            copy = _without_dead_letters(copy)
         counts = {name: n for p, t in copy.items() for name, n in as_fields(p, t).items() if n}
         await self._queue.execute_command(*opening(partition, counts))  # type: ignore[no-untyped-call]
         outstanding = total(t for project, t in copy.items() if project != ENTRIES).outstanding
@@ -147,3 +149,11 @@ class Books:
         if persisted and not self._meter.get(Metric.LEDGER_ALARM):
             self._meter.set(Metric.LEDGER_ALARM, 1)
             log.error("the ledger is out of balance; see: contox-ingest doctor", events=imbalance)
+
+
+def _without_dead_letters(copy: dict[str, Totals]) -> dict[str, Totals]:
+    """The counts of a queue whose dead letters are gone: they are in flight, and so missing."""
+    gone = sum(totals.dead for totals in copy.values())
+    entries = copy.get(ENTRIES, Totals())
+    entries = entries._replace(accepted=entries.accepted + gone)
+    return {p: t._replace(dead=0) for p, t in copy.items()} | {ENTRIES: entries}

@@ -30,6 +30,7 @@ async def walk(queue: Redis, partitions: int, limit: int, project: str | None = 
     while True:
         letters, cursor = await page(queue, partitions, project=project, limit=limit, cursor=cursor)
         assert len(letters) <= limit
+        assert len(found) < 100, "it goes in a circle"
         found += [str(letter.id) for letter in letters]
         if cursor is None:
             return found

@@ -38,4 +38,5 @@ def test_examples(stack: Stack) -> None:
     assert done.stdout.startswith(b"202 fsynced ['")
     wait_until(lambda: len(stack.events()) == 7, 10)
     assert "session_save" in shell(stack, "events --project demo\n")
+    assert "There is no dead letter of project demo." in shell(stack, "dead-letters list")
     assert "whsec_" in shell(stack, "project create")

@@ -107,6 +107,19 @@ async def test_settled_counts_come_back(queue: Redis, keeping: Keeping) -> None:
     assert book.missing == 0
 
 
+async def test_dead_letters_are_lost_with_the_queue(queue: Redis, keeping: Keeping) -> None:
+    """Dead letters that an emptied queue has taken along are missing, too."""
+    await queue.hset(LEDGER, mapping={"p|a": 10, "p|s": 7, "p|d": 3, "|a": 5, "|s": 5})
+    await queue.xadd(dead_letter_key(0), {"x": 1})
+    await keeping.books.watch()
+    await queue.flushall()
+    await keeping.books.open(0)
+    await queue.xgroup_create(stream_key(0), GROUP, id="0", mkstream=True)
+    await keeping.books.watch()
+    assert (await read_book(queue, 0)).projects["p"] == Totals(10, 7)
+    assert keeping.meter.get(Metric.LEDGER_IMBALANCE) == 3
+
+
 async def test_alarm(queue: Redis, keeping: Keeping) -> None:
     """An imbalance is shown at once, is an alarm once it has persisted, and ends with it."""
     entry_id = await append(queue, "p", 3)
