@@ -1,12 +1,14 @@
 """The connection to Redis or Valkey, as every part of ours opens it."""
 
 import asyncio
+from collections.abc import Iterable
 from random import random
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError  # noqa: A004 - what callers catch
 
 CONNECT_TIMEOUT_S = 5
 REPLY_TIMEOUT_S = 10  # longer than any blocking read of ours
@@ -20,7 +22,7 @@ def open_queue(redis_url: str, *, reply_timeout_s: float | None = REPLY_TIMEOUT_
 
     RESP 2, since replies then have one shape on every server of either kind.
     """
-    return Redis.from_url(
+    client = Redis.from_url(
         redis_url,
         protocol=2,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
@@ -28,6 +30,28 @@ def open_queue(redis_url: str, *, reply_timeout_s: float | None = REPLY_TIMEOUT_
         socket_keepalive=True,
         retry=Retry(NoBackoff(), 0),
     )
+    pool = client.connection_pool
+    pool.connection_class = type("QueueConnection", (Lossy, pool.connection_class), {})
+    return client
+
+
+class Lossy(AbstractConnection):
+    """A connection that says in the client's own words that it was lost.
+
+    Where the server has reset it, uvloop answers a write with RuntimeError, which the client lets
+    through; for us that is an outage, not a bug.
+    """
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        """See redis.asyncio.connection.AbstractConnection."""
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            if "closed" not in str(error):
+                raise
+            raise ConnectionError(f"The connection was lost: {error}") from error
 
 
 class Backoff:

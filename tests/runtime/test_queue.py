@@ -1,10 +1,13 @@
 """The client against a real server, a port where nobody listens, and a server that says nothing."""
 
 import asyncio
+import subprocess
+import sys
 import time
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
@@ -123,3 +126,43 @@ async def test_backoff_waits() -> None:
     assert time.monotonic() - started_s >= BACKOFF_FIRST_S / 2 - 0.001
     assert ran
     await task
+
+
+WRITE_TO_A_DEAD_ONE = """
+import asyncio, os, sys, uvloop
+from redis.exceptions import ConnectionError
+from runtime.queue import open_queue
+
+async def main():
+    connection = open_queue(sys.argv[1]).connection_pool.make_connection()
+    await connection.connect()
+    os.kill(int(sys.argv[2]), 9)
+    try:
+        for _ in range(3):
+            await asyncio.sleep(0.1)
+            await connection.send_packed_command(b"PING", check_health=False)
+    except ConnectionError:
+        os._exit(7)
+
+uvloop.run(main())
+"""
+
+
+def test_ended_connection_on_uvloop(own_queue_server: QueueServer) -> None:
+    """On uvloop, too, a write to a connection that the server has ended is an outage, not a bug."""
+    assert own_queue_server._process is not None
+    arguments = [own_queue_server.url, str(own_queue_server._process.pid)]
+    command = [sys.executable, "-c", WRITE_TO_A_DEAD_ONE, *arguments]
+    done = subprocess.run(command, capture_output=True, timeout=30, check=False)
+    assert done.returncode == 7, done.stderr.decode()
+
+
+async def test_other_errors_stay_bugs(queue: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A RuntimeError that says nothing of a lost connection is not taken for one."""
+
+    async def fail(*_: object) -> None:
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", fail)
+    with pytest.raises(RuntimeError, match="something else"):
+        await queue.connection_pool.make_connection().send_packed_command(b"")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 CHUNK = 1 << 16
-APPEND = b"XADD"
+APPEND = b"|identity|"  # in the header of each entry
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 Writer = asyncio.StreamWriter
 
