@@ -87,22 +87,24 @@ async def count_stream(queue: Redis, partition: int) -> Counter[str] | None:
 async def losses(queue: Redis, partition: int, stored: Mapping[str, int]) -> Counter[str] | None:
     """Events by project that were accepted and are nowhere; None if that cannot be told now.
 
-    stored: rows that the store has taken, by project.
+    stored: rows that the store has taken, by project. While events flow, what was accepted before
+    the stream is counted is compared with what is done with afterwards: never too many are lost.
     """
-    book = await read_book(queue, partition)
-    if not book.missing:
+    before = await read_book(queue, partition)
+    if not before.missing:
         return Counter()
     in_stream = await count_stream(queue, partition)
     if in_stream is None:
         return None
-    return Counter(
-        {
-            project: account(
-                totals, stored=stored.get(project, 0), in_stream=in_stream[project]
-            ).lost
-            for project, totals in book.projects.items()
-        }
-    )
+    after = await read_book(queue, partition)
+    found = Counter[str]()
+    for project, totals in after.projects.items():
+        accepted = before.projects.get(project, Totals()).accepted
+        still = totals._replace(accepted=accepted)
+        lost = account(still, stored=stored.get(project, 0), in_stream=in_stream[project]).lost
+        flows = totals != before.projects.get(project)
+        found[project] = max(lost, 0) if flows else lost
+    return found
 
 
 async def write_off(queue: Redis, partition: int, lost: Mapping[str, int]) -> None:

@@ -7,7 +7,7 @@ Solution      The store remembers each ledger's id and counts. At each opening, 
               and what was in flight then is missing from now on. Once a second a task reads the
               ledgers, copies what has changed, and compares with the streams.
 Cost          Reading grows with the number of projects, so it takes longer breaks the longer it
-              takes: at most a fiftieth of the time.
+              takes: at most a twentieth of the time.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from runtime.queue import QUEUE_ERRORS
 
 log = get_log()
 WATCH_S = 1.0
-DUTY = 50  # at most one part in so many of the time is spent on watching
+DUTY = 20  # at most one part in so many of the time is spent on watching
 
 
 class Books:
