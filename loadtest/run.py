@@ -68,7 +68,8 @@ class Outcome:
         for at_s, (histogram, numbers) in self._per_second.items():
             if at_s not in self._seconds:
                 ms = percentiles_ms(histogram)
-                self._seconds[at_s] = Second(at_s, *numbers, ms["p50"], ms["p99"], ms["max"])
+                latency = (ms[name] for name in ("p50", "p99", "max"))
+                self._seconds[at_s] = Second(at_s, *numbers, *latency)
         return [self._seconds[at_s] for at_s in sorted(self._seconds)]
 
     def add(self, snapshot: Snapshot) -> None:
