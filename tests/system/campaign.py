@@ -86,8 +86,10 @@ def campaign(course: Course, tell: Tell) -> Part:
                 tell(
                     f"{row.at_s:7.1f} s  {fault.name}: recovery {row.recovery_s:.2f} s {row.wrong}"
                 )
-                wait_until(rig.ready, SETTLE_S, f"readiness after {fault.name}")
-                time.sleep(course.gap_s)
+                if not settled(rig, course.gap_s):
+                    row.wrong += "the stack did not become ready again"
+                    tell(rig.state())
+                    break
             while load.elapsed_s < course.at_least_s:
                 time.sleep(0.5)
             spooled = "spool_entries"
@@ -98,6 +100,16 @@ def campaign(course: Course, tell: Tell) -> Part:
             load.end()
     part.seconds = round(time.monotonic() - begun_s, 1)
     return part
+
+
+def settled(rig: Rig, gap_s: float) -> bool:
+    """Wait until every part is ready, and a little more; False: one did not become so."""
+    try:
+        wait_until(rig.ready, SETTLE_S, "readiness")
+    except TimeoutError:
+        return False
+    time.sleep(gap_s)
+    return True
 
 
 def in_turn(course: Course) -> Iterable[Fault]:

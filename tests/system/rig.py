@@ -80,13 +80,22 @@ class Rig:
         self.workers: list[Process] = []
 
     def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:  # nothing may be left running
+            self.__exit__()
+            raise
+        return self
+
+    def _start(self) -> None:
         wait_until(self._queue_answers, START_S, "the queue")
         created = subprocess.run(
             [*COMMAND, "project", "create", "chaos", "--json"],
             env=self._environ,
             capture_output=True,
-            check=True,
+            check=False,
         )
+        assert created.returncode == 0, created.stderr.decode()
         self.producer = Producer(self.port, created.stdout)
         environ = {**self._environ, "CONTOX_PORT": str(self.port), **self._clock()}
         self.gateway = self._process("gateway", [*COMMAND, "gateway"], environ)
@@ -97,8 +106,10 @@ class Rig:
                 self._process(f"worker-{number}", command, {**self._environ, **named})
             )
         self.keeper.keep_too(self.gateway, *self.workers)
-        wait_until(self.ready, START_S, f"a ready stack; {self.gateway.tail()}")
-        return self
+        try:
+            wait_until(self.ready, START_S, "a ready stack")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self.state()}") from None
 
     def __exit__(self, *_: object) -> None:
         self.keeper.end()
@@ -165,6 +176,11 @@ class Rig:
         """Whether every part says that it is ready."""
         ports = [self.port, *self.worker_ports]
         return all(page(port, "readyz") is not None for port in ports)
+
+    def state(self) -> str:
+        """What each part says of itself, for whoever must find out why it is not ready."""
+        parts = [self.valkey, self.gateway, *self.workers]
+        return "\n".join(f"-- {p.name}: starts {p.starts}, {p.statuses}\n{p.tail()}" for p in parts)
 
     def backlog(self) -> int:
         """Entries in the stream."""
