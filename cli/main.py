@@ -1,35 +1,55 @@
-"""The command line: every command, and how errors end one."""
+"""The command line: every command, and how errors end one.
+
+Only the module of the command that is called is imported: a role that is restarted should not wait
+for what it does not use. Without a command all are, for the list of them.
+"""
 
 import sys
+from importlib import import_module
 
 import typer
 
-from cli import dead_letters, events, loadtest, project, roles, send, up
 from cli.errors import CliError
 from core.settings import SettingError
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="A self-hosted gateway for signed events. Start with: contox-ingest up",
-)
-app.command()(up.up)
-app.command("gateway")(roles.gateway_role)
-app.command("worker")(roles.worker_role)
-app.command()(send.send)
-app.add_typer(project.app, name="project")
-app.command()(events.events)
-app.add_typer(dead_letters.app, name="dead-letters")
-app.add_typer(loadtest.app, name="loadtest")
-app.command()(roles.settings)
-app.command()(roles.ready)
+# Command: its module, and what there is the command, or the group of them.
+COMMANDS = {
+    "up": ("cli.up", "up"),
+    "gateway": ("cli.roles", "gateway_role"),
+    "worker": ("cli.roles", "worker_role"),
+    "send": ("cli.send", "send"),
+    "project": ("cli.project", "app"),
+    "events": ("cli.events", "events"),
+    "dead-letters": ("cli.dead_letters", "app"),
+    "loadtest": ("cli.loadtest", "app"),
+    "settings": ("cli.roles", "settings"),
+    "ready": ("cli.roles", "ready"),
+}
+
+
+def build(name: str) -> typer.Typer:
+    """The command line with one command, or with all where there is none of this name."""
+    app = typer.Typer(
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="A self-hosted gateway for signed events. Start with: contox-ingest up",
+    )
+    app.callback()(lambda: None)  # with one command, too, its name is expected
+    for command in [name] if name in COMMANDS else COMMANDS:
+        module, attribute = COMMANDS[command]
+        found = getattr(import_module(module), attribute)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=command)
+        else:
+            app.command(command)(found)
+    return app
 
 
 def main() -> None:
     """Entry point of the console script."""
     try:
-        app(prog_name="contox-ingest")
+        build(sys.argv[1] if len(sys.argv) > 1 else "")(prog_name="contox-ingest")
     except (CliError, SettingError) as error:
         sys.stderr.write(f"contox-ingest: {error}\n")
         sys.exit(1)

@@ -10,8 +10,6 @@ from urllib.request import ProxyHandler, build_opener
 import typer
 import uvloop
 
-import gateway.main
-import worker.main
 from cli.errors import CliError
 from cli.options import Json
 from cli.output import print_json, print_table
@@ -30,12 +28,16 @@ Role = Callable[[Settings], Coroutine[Any, Any, None]]
 
 def gateway_role() -> None:
     """Run a gateway: takes events over HTTP. Settings come from the environment."""
-    _run("gateway", gateway.main.run)
+    from gateway.main import run  # noqa: PLC0415 - each role imports its own
+
+    _run("gateway", run)
 
 
 def worker_role() -> None:
     """Run a worker: stores what the gateways have accepted. Settings come from the environment."""
-    _run("worker", worker.main.run)
+    from worker.main import run  # noqa: PLC0415
+
+    _run("worker", run)
 
 
 def _run(name: str, role: Role) -> None:

@@ -5,11 +5,7 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection
+from sqlalchemy import URL, Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.settings import SettingError
@@ -18,6 +14,7 @@ from store.engine import STORE_AWAY, first_line
 START_WAIT_S = 60
 RETRY_S = 1
 MIGRATIONS = Path(__file__).parent / "migrations"
+HEAD = max(MIGRATIONS.glob("versions/[0-9]*.py")).stem.partition("_")[0]  # the newest revision
 ADVISORY_LOCK = 0x434F4E54  # "CONT": any number that every process of ours agrees on
 
 
@@ -72,17 +69,23 @@ async def migrate(engine: AsyncEngine) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    config = _config()
+    """Alembic takes half a second to import, which a start on a current database need not wait for."""
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
 
+def current_revision(connection: Connection) -> str | None:
+    """The revision that a database has; None if it has none yet."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
+
+
 def _is_current(connection: Connection) -> bool:
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    return MigrationContext.configure(connection).get_current_revision() == head
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    return config
+    return current_revision(connection) == HEAD

@@ -1,17 +1,20 @@
 """Migrations: applied once however many start at once, reversible, and equal to the schema."""
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.settings import SettingError
 from store.engine import open_engine
-from store.migrate import migrate, migrate_at_start
+from store.migrate import HEAD, MIGRATIONS, current_revision, migrate, migrate_at_start
 from store.schema import metadata
 
 
@@ -101,3 +104,21 @@ async def test_server_that_comes_late(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingError, match="CONTOX_DATABASE_URL cannot be used"):
         await asyncio.wait_for(migrate_at_start(engine, wait_s=0.2), 5)
     await engine.dispose()
+
+
+async def test_head(sqlite: AsyncEngine, tmp_path: Path) -> None:
+    """The newest revision, told by the files' names, is Alembic's; a new database has none."""
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    assert scripts.get_current_head() == HEAD
+    async with sqlite.connect() as connection:
+        assert await connection.run_sync(current_revision) == HEAD
+    empty = open_engine(f"sqlite:///{tmp_path}/empty.db")
+    async with empty.connect() as connection:
+        assert await connection.run_sync(current_revision) is None
+    await empty.dispose()
+
+
+def test_start_does_not_import_alembic() -> None:
+    """A role starts without it, since it takes half a second, unless there is something to do."""
+    code = "import sys, gateway.main, worker.main; sys.exit('alembic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

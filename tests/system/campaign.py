@@ -15,7 +15,8 @@ from tests.system.load import Load
 from tests.system.processes import wait_until
 from tests.system.rig import Rig, Wanted
 
-RECOVERY_S = 5.0  # that a fault may be felt beyond its own duration
+RECOVERY_S = 5.0  # that a fault may be felt beyond its own duration, on a machine of its own
+SHORT_RECOVERY_S = 30.0  # … beside other tests: that it recovers by itself is the fact there
 PATIENCE_S = 45.0
 SETTLE_S = 60
 
@@ -136,7 +137,7 @@ def struck(rig: Rig, fault: Fault, load: Load, long: bool) -> Row:
         row.wrong += f"{error}. "
     row.recovery_s = round(time.monotonic() - begun_s, 2)
     own_s = row.lasted_s if duration_s else 0.0  # a restart is no excuse, healing is
-    if row.recovery_s > own_s + RECOVERY_S:
+    if row.recovery_s > own_s + (RECOVERY_S if long else SHORT_RECOVERY_S):
         row.wrong += f"recovery took {row.recovery_s} s"
     return row
 

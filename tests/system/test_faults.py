@@ -41,7 +41,7 @@ def run(name: str, file: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("fault", [fault.name for fault in kinds.ON_NETWORK])
 def test_network(result: Result, fault: str) -> None:
-    """After the fault an event is accepted and stored in its duration and 5 s more."""
+    """After the fault an event is accepted and stored, with nobody doing anything for it."""
     assert [row["wrong"] for row in result("network")["rows"] if row["fault"] == fault] == [""]
 
 
