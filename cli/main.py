@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cli import events, loadtest, project, roles, send, up
+from cli import doctor, events, ledger, loadtest, project, roles, send, up
 from cli.errors import CliError
 from core.settings import SettingError
 
@@ -20,6 +20,8 @@ app.command("worker")(roles.worker_role)
 app.command()(send.send)
 app.add_typer(project.app, name="project")
 app.command()(events.events)
+app.command()(doctor.doctor)
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(loadtest.app, name="loadtest")
 app.command()(roles.settings)
 app.command()(roles.ready)

@@ -71,6 +71,12 @@ async def migrate(engine: AsyncEngine) -> None:
         await connection.run_sync(_upgrade)
 
 
+async def revisions(engine: AsyncEngine) -> tuple[str | None, str | None]:
+    """The revision that a database has, None if it has no tables of ours; and this version's."""
+    async with engine.connect() as connection:
+        return await connection.run_sync(_revisions)
+
+
 def _upgrade(connection: Connection) -> None:
     config = _config()
     config.attributes["connection"] = connection
@@ -78,8 +84,13 @@ def _upgrade(connection: Connection) -> None:
 
 
 def _is_current(connection: Connection) -> bool:
+    has, head = _revisions(connection)
+    return has == head
+
+
+def _revisions(connection: Connection) -> tuple[str | None, str | None]:
     head = ScriptDirectory.from_config(_config()).get_current_head()
-    return MigrationContext.configure(connection).get_current_revision() == head
+    return MigrationContext.configure(connection).get_current_revision(), head
 
 
 def _config() -> Config:
