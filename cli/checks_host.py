@@ -139,7 +139,7 @@ async def _readiness(url: str, setting: str) -> list[Answer]:
         return unchecked(f"nothing listens on {url}: it runs elsewhere, or not at all")
     except (aiohttp.ClientError, TimeoutError) as error:
         return broken(
-            f"{url} does not answer: {error or f'not within {ASK_TIMEOUT_S} s'}",
+            f"{url} does not answer: {str(error) or f'not within {ASK_TIMEOUT_S} s'}",
             f"See what listens there, and what it logs; is {setting} right?",
         )
     if status == 200:
@@ -181,9 +181,9 @@ def judge_batches(metrics: str, limit_s: int) -> list[Answer]:
     batches, average_s, slowest_s = batch_seconds(metrics)
     if not batches:
         return holds(f"CONTOX_CLAIM_IDLE_S is {limit_s} s; no batch was stored yet")
-    at_most = f"at most {slowest_s:g} s" if slowest_s != inf else "over 5 s at most"
-    found = f"a batch takes {duration(average_s)} on average, {at_most} ({batches:,} of them)"
-    found += f"; CONTOX_CLAIM_IDLE_S is {limit_s} s"
+    slowest = "over 5 s" if slowest_s == inf else f"up to {duration(slowest_s)}"
+    found = f"a batch takes {duration(average_s)} on average, the slowest {slowest}"
+    found += f" ({batches:,} batches); CONTOX_CLAIM_IDLE_S is {limit_s} s"
     least_s = max(3 * average_s, SECONDS_SLOWEST if slowest_s == inf else slowest_s)
     if limit_s < least_s:
         return warning(

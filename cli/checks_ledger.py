@@ -23,6 +23,7 @@ class Ledger(NamedTuple):
     store: LedgerStore
     partitions: int
     names: dict[str, str]
+    where: str = ""  # the option that makes a command mean this ledger
 
 
 async def check_balance(ledger: Ledger) -> Iterable[Answer]:
@@ -44,22 +45,24 @@ async def check_balance(ledger: Ledger) -> Iterable[Answer]:
         return broken(
             f"{entries}; the stream is too long to tell whose",
             "Let the workers catch up, then look again.",
-            SHOW,
+            SHOW + ledger.where,
         )
     answers = [
         answer
         for project, lost in found.lost.items()
-        for answer in _lost(ledger.names.get(project, project), lost, entries)
+        for answer in _lost(ledger, project, lost, entries)
     ]
     if found.moving:
         moving = ", ".join(ledger.names.get(p, p) for p in found.moving)
         answers += warning(
             f"{entries}; of {moving}, events flow too fast to be counted",
             "Look again in a quieter moment.",
-            SHOW,
+            SHOW + ledger.where,
         )
     return answers or warning(
-        f"{entries}; their events are all stored", "Write the entries off.", WRITE_OFF
+        f"{entries}; their events are all stored",
+        "Write the entries off.",
+        WRITE_OFF + ledger.where,
     )
 
 
@@ -68,16 +71,15 @@ def _missing(entries: int) -> str:
     return f"{some(abs(entries), 'entry', 'entries')} {more}"
 
 
-def _lost(project: str, events: int, entries: str) -> list[Answer]:
+def _lost(ledger: Ledger, project: str, events: int, entries: str) -> list[Answer]:
+    name, command = ledger.names.get(project, project), WRITE_OFF + ledger.where
     if events < 0:
-        found = f"{project}: {some(-events, 'event')} more than were accepted ({entries})"
-        return broken(
-            found, "See who else writes to the queue; then correct the ledger.", WRITE_OFF
-        )
+        found = f"{name}: {some(-events, 'event')} more than were accepted ({entries})"
+        return broken(found, "See who else writes to the queue; then correct the ledger.", command)
     return broken(
-        f"{project}: {some(events, 'event')} accepted and lost ({entries})",
+        f"{name}: {some(events, 'event')} accepted and lost ({entries})",
         "Have the producer send them again, if it can; then write them off, which ends the alarm.",
-        WRITE_OFF,
+        command,
     )
 
 
@@ -102,7 +104,7 @@ async def check_identity(ledger: Ledger) -> Iterable[Answer]:
                 f"{stream_key(partition)} has come back without its last writes:"
                 f" {some(forgotten, 'event')} fewer were accepted than the store remembers",
                 "See why the queue lost its file's end; have producers send again what is missing.",
-                SHOW,
+                SHOW + ledger.where,
             )
     told = f"{known} of {some(ledger.partitions, 'partition')} known, unchanged"
     return answers or (holds(told) if known else unchecked("nothing has been accepted yet"))

@@ -35,7 +35,11 @@ class Queue(NamedTuple):
 
 async def check_version(queue: Queue) -> Iterable[Answer]:
     """Redis >= 7, Valkey >= 8; WAITAOF needs Redis 7.2."""
-    info = await queue.info()
+    return judge_version(await queue.info())
+
+
+def judge_version(info: Info) -> list[Answer]:
+    """The answer to what a server calls itself."""
     valkey = "valkey_version" in info
     name, least = ("Valkey", VALKEY_MIN) if valkey else ("Redis", REDIS_MIN)
     version = str(info["valkey_version" if valkey else "redis_version"])
@@ -137,8 +141,8 @@ async def check_eviction(queue: Queue) -> Iterable[Answer]:
         )
     if not info["maxmemory"]:
         return warning(f"maxmemory-policy {policy}, harmless while maxmemory is 0", change, command)
-    found = f"maxmemory-policy {policy} may evict the stream; {info['evicted_keys']:,} keys were"
-    return broken(found, change, command)
+    evicted = f"; {info['evicted_keys']:,} keys were" if info["evicted_keys"] else ""
+    return broken(f"maxmemory-policy {policy} may evict the stream{evicted}", change, command)
 
 
 async def check_memory(queue: Queue) -> Iterable[Answer]:

@@ -19,12 +19,15 @@ PROMISE_WIDTH = 40
 NARROW = 100  # columns; below, promises take less
 
 
-def print_findings(findings: Sequence[Finding]) -> None:
-    """A table for each group, what to change, and a summary."""
+def print_findings(findings: Sequence[Finding], prepare: str = "") -> None:
+    """A table for each group, what to change, and a summary.
+
+    prepare: what to run before a command that names CONTOX_REDIS_URL; empty: nothing.
+    """
     for group in dict.fromkeys(finding.group for finding in findings):
         output.stdout.print(Text(group, style="bold"))
         output.stdout.print(_table([f for f in findings if f.group == group]))
-    _print_changes([finding for finding in findings if finding.change])
+    _print_changes([finding for finding in findings if finding.change], prepare)
     output.stdout.print(_summary(findings))
 
 
@@ -41,12 +44,15 @@ def _table(findings: Sequence[Finding]) -> Table:
     return table
 
 
-def _print_changes(findings: Sequence[Finding]) -> None:
+def _print_changes(findings: Sequence[Finding], prepare: str) -> None:
     """Numbered; a sentence wraps, a command does not, so that it can be pasted."""
     if not findings:
         output.stdout.print()
         return
     output.stdout.print(Text("\nWhat to change", style="bold"))
+    if prepare and any("CONTOX_REDIS_URL" in finding.command for finding in findings):
+        output.stdout.print("      First, so that the commands below reach the queue:")
+        output.stdout.print(Text(f"          {prepare}", style="cyan"), soft_wrap=True)
     for number, finding in enumerate(_worst_first(findings), 1):
         mark, style = MARKS[finding.status]
         row = Table(box=None, show_header=False, pad_edge=False)

@@ -6,6 +6,7 @@ checked. Nothing is changed, and nothing waits for longer than its time limit.
 
 import asyncio
 import os
+import shlex
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,6 +35,7 @@ from cli.findings import (
     holds,
     redis_cli,
     skipped,
+    why,
 )
 from cli.options import DataDirectory, Json
 from cli.output import print_json
@@ -41,7 +43,7 @@ from cli.up import local_url
 from core.settings import Settings, mask_url, read
 from runtime.queue import open_queue
 from store.accounts import SqlProjects
-from store.engine import first_line, open_engine, transaction
+from store.engine import open_engine, transaction
 from store.ledger import SqlLedger
 
 REPLY_TIMEOUT_S = 6  # longer than a queue may take for a tier
@@ -55,6 +57,21 @@ class Aim(NamedTuple):
     directory: DataDir | None
 
     @property
+    def where(self) -> str:
+        """The option that makes other commands mean the same."""
+        if self.directory is None or self.directory.path == default_dir(os.environ):
+            return ""
+        return f" --data-dir {shlex.quote(str(self.directory.path))}"
+
+    @property
+    def prepare(self) -> str:
+        """The shell command that sets CONTOX_REDIS_URL for those that name it; empty: it is set."""
+        if self.directory is None or "redisUrl" not in self.running:
+            return ""
+        file = shlex.quote(str(self.directory.stack))
+        return rf"""export CONTOX_REDIS_URL=$(sed 's/.*"redisUrl": "\([^"]*\)".*/\1/' {file})"""
+
+    @property
     def running(self) -> dict[str, Any]:
         """What `up` says that runs, of the data directory."""
         return self.directory.running() if self.directory else {}
@@ -62,7 +79,8 @@ class Aim(NamedTuple):
 
 def doctor(json: Json = False, data_dir: DataDirectory = None) -> None:
     """Check queue, store, host and ledger, and say what to change. Status 1 if a promise breaks."""
-    findings = asyncio.run(diagnose(aim(data_dir)))
+    aimed = aim(data_dir)
+    findings = asyncio.run(diagnose(aimed))
     statuses = [finding.status for finding in findings]
     worst = Status.BROKEN if Status.BROKEN in statuses else Status.HOLDS
     if worst is Status.HOLDS and Status.WARNING in statuses:
@@ -70,7 +88,7 @@ def doctor(json: Json = False, data_dir: DataDirectory = None) -> None:
     if json:
         print_json({"status": worst, "findings": [finding._asdict() for finding in findings]})
     else:
-        print_findings(findings)
+        print_findings(findings, aimed.prepare)
     if worst is Status.BROKEN:
         raise typer.Exit(1)
 
@@ -93,7 +111,11 @@ async def diagnose(aimed: Aim) -> list[Finding]:
             examine("host", checks_host.CHECKS, _host(aimed, database)),
         )
         reached = Status.BROKEN not in (of_queue[0].status, of_store[0].status)
-        of_ledger = await _examine_ledger(queue, store, reached)
+        of_ledger = (
+            await _examine_ledger(aimed, queue, store)
+            if reached
+            else skipped("ledger", checks_ledger.CHECKS, "it takes both the queue and the store")
+        )
         return [*of_queue, *of_store, *of_host, *of_ledger]
 
 
@@ -143,11 +165,11 @@ async def _reach_queue(aimed: Aim, queue: Queue) -> Answer:
         found, change = f"{url}: {error}", "Set user and password in CONTOX_REDIS_URL."
         return broken(found, change)[0]
     except CHECK_ERRORS as error:
-        found = f"{url}: {first_line(error) or f'no answer within {CHECK_TIMEOUT_S} s'}"
+        found = f"{url}: {why(error)}"
     else:
         return holds(url)[0]
     if aimed.directory and not os.environ.get("CONTOX_REDIS_URL"):
-        start = f"contox-ingest up --data-dir {aimed.directory.path}"
+        start = f"contox-ingest up{aimed.where}"
         return broken(found, "The queue runs while `up` does; start it.", start)[0]
     change = "Start the queue's server, or set CONTOX_REDIS_URL to where it is."
     return broken(found, change, redis_cli(aimed.settings, "PING"))[0]
@@ -170,7 +192,7 @@ async def _reach_store(store: Store) -> Answer:
                 await asyncio.to_thread(check_file, path)
             await _connect(store.engine)
     except (*CHECK_ERRORS, sqlite3.Error) as error:
-        found = f"{url}: {first_line(error) or f'no answer within {CHECK_TIMEOUT_S} s'}"
+        found = f"{url}: {why(error)}"
         change = "Start the database, or set CONTOX_DATABASE_URL to where it is."
         if sqlite_file(store.engine):
             change = "Set CONTOX_DATABASE_URL to the file; a gateway or worker makes one."
@@ -183,15 +205,13 @@ async def _connect(engine: AsyncEngine) -> None:
         pass
 
 
-async def _examine_ledger(queue: Queue, store: Store, reached: bool) -> list[Finding]:
+async def _examine_ledger(aimed: Aim, queue: Queue, store: Store) -> list[Finding]:
     checks = checks_ledger.CHECKS
-    if not reached:
-        return skipped("ledger", checks, "it takes both the queue and the store")
     try:
         projects = await SqlProjects(store.engine).list()
     except CHECK_ERRORS as error:
-        return skipped("ledger", checks, first_line(error))
+        return skipped("ledger", checks, why(error))
     names = {project.id: project.name for project in projects}
     partitions = queue.settings.partitions
-    ledger = Ledger(queue.client, SqlLedger(store.engine), partitions, names)
+    ledger = Ledger(queue.client, SqlLedger(store.engine), partitions, names, aimed.where)
     return await examine("ledger", checks, ledger)

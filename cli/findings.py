@@ -87,12 +87,15 @@ async def examine(
                 answers = list(await check.run(part))
         except NoPermissionError as error:
             answers = _not_allowed(str(error))
-        except TimeoutError:
-            answers = unchecked(f"no answer within {timeout_s:g} s")
         except CHECK_ERRORS as error:
-            answers = unchecked(first_line(error))
+            answers = unchecked(why(error))
         findings += [Finding(group, check.promise, *answer) for answer in answers]
     return findings
+
+
+def why(error: BaseException) -> str:
+    """What went wrong, on one line."""
+    return first_line(error) if str(error) else "no answer in time"
 
 
 def skipped(group: str, checks: Sequence[Check[Part]], why: str) -> list[Finding]:

@@ -9,6 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
+from worker.dead_letters import of_event
 
 from cli import proof
 from cli.errors import CliError
@@ -22,7 +23,6 @@ from store.engine import open_engine
 from store.events import SqlEvents
 from tests.cli.conftest import Store, free_port
 from tests.loadtest.conftest import RUN, outcome_of, plan_for, told
-from worker.dead_letters import of_event
 
 COUNT = 1_200  # more than a page of the store
 

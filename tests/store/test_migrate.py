@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.settings import SettingError
 from store.engine import open_engine
-from store.migrate import migrate, migrate_at_start
+from store.migrate import migrate, migrate_at_start, revisions
 from store.schema import metadata
 
 
@@ -43,6 +43,17 @@ async def test_again_is_nothing(sqlite: AsyncEngine) -> None:
         await holder.exec_driver_sql("BEGIN IMMEDIATE")
         await asyncio.wait_for(migrate(sqlite), 2)
     await assert_current(sqlite)
+
+
+async def test_revisions(tmp_path: Path) -> None:
+    """A database tells its revision, which is ours once it is migrated; asking changes nothing."""
+    engine = open_engine(f"sqlite:///{tmp_path}/new.db")
+    has, head = await revisions(engine)
+    assert (has, len(head or "")) == (None, 4)
+    assert (await revisions(engine))[0] is None
+    await migrate(engine)
+    assert await revisions(engine) == (head, head)
+    await engine.dispose()
 
 
 async def start_together(url: str) -> None:
