@@ -183,7 +183,7 @@ def judge_batches(metrics: str, limit_s: int) -> list[Answer]:
         return holds(f"CONTOX_CLAIM_IDLE_S is {limit_s} s; no batch was stored yet")
     slowest = "over 5 s" if slowest_s == inf else f"up to {duration(slowest_s)}"
     found = f"a batch takes {duration(average_s)} on average, the slowest {slowest}"
-    found += f" ({batches:,} batches); CONTOX_CLAIM_IDLE_S is {limit_s} s"
+    found += f" ({some(batches, 'batch', 'batches')}); CONTOX_CLAIM_IDLE_S is {limit_s} s"
     least_s = max(3 * average_s, SECONDS_SLOWEST if slowest_s == inf else slowest_s)
     if limit_s < least_s:
         return warning(

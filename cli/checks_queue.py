@@ -135,12 +135,12 @@ async def check_eviction(queue: Queue) -> Iterable[Answer]:
         return holds("maxmemory-policy noeviction")
     change = "Let nothing be evicted, and keep it in the server's configuration file."
     command = queue.cli("CONFIG SET maxmemory-policy noeviction")
+    if not info["maxmemory"]:
+        return warning(f"maxmemory-policy {policy}, harmless while maxmemory is 0", change, command)
     if policy.startswith("volatile-"):  # streams have no time to live
         return warning(
             f"maxmemory-policy {policy} evicts cached keys and sessions", change, command
         )
-    if not info["maxmemory"]:
-        return warning(f"maxmemory-policy {policy}, harmless while maxmemory is 0", change, command)
     evicted = f"; {info['evicted_keys']:,} keys were" if info["evicted_keys"] else ""
     return broken(f"maxmemory-policy {policy} may evict the stream{evicted}", change, command)
 

@@ -42,10 +42,11 @@ async def read_stream(queue: Queue, partition: int) -> Stream | None:
     pending = ours[0]["pending"] if ours else 0
     lag = ours[0].get("lag") if ours else length
     if lag is None:  # the server cannot tell, once entries were deleted in between
-        lag = max(length - pending, 0)
+        lag = length - pending
     first: Any = await queue.client.xrange(key, count=1)
     born_ms = int(first[0][0].split(b"-")[0]) if first else None
     age_s = 0.0 if born_ms is None else max(time.time() - born_ms / 1000, 0.0)
+    lag = min(max(lag, 0), length)  # the server's own may count entries that were deleted
     return Stream(partition, length, bool(ours), lag, pending, age_s)
 
 

@@ -1,7 +1,6 @@
 """Accounts of real queues that were hurt, quiet and under load."""
 
 import asyncio
-from contextlib import suppress
 
 import pytest
 from redis.asyncio import Redis
@@ -101,17 +100,18 @@ async def test_under_load(queue: Redis) -> None:
     await queue.xdel(stream_key(0), gone)
     await read(queue)
 
+    stop = asyncio.Event()
+
     async def flow() -> None:
-        while True:
+        while not stop.is_set():
             await settle(queue, await append(queue, "proj_2", 5), "proj_2", 5)
 
     flowing = asyncio.create_task(flow())
     try:
         found = await accounts_of(queue)
     finally:
-        flowing.cancel()
-        with suppress(asyncio.CancelledError):
-            await flowing
+        stop.set()
+        await flowing
     assert {p: n for p, n in found.lost.items() if p not in found.moving} == {"proj_1": 3}
     assert "proj_2" not in found.lost
 
