@@ -94,7 +94,9 @@ async def test_unknown_lag(queue: Redis) -> None:
 
 async def test_deleted_unread(queue: Redis) -> None:
     """Entries that were deleted before they were read do not lag."""
+    stored = await append(queue, "proj_1")
     await read(queue)
+    await settle(queue, stored, "proj_1")
     await queue.xdel(stream_key(0), await append(queue, "proj_1"))
     told = "0 entries in the queue, 0 not read yet"
     assert one(await check_lag(queue_of(queue))) == (HOLDS, told)

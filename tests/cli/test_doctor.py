@@ -72,6 +72,7 @@ async def test_queue_away(command: Command, store: Store, own_queue_server: Queu
     assert first == ("The queue can be reached", "broken")
     assert len(others) == 11
     assert {status for _, status in others + by_group(result, LEDGER)} == {"unchecked"}
+    assert result.json["findings"][-1]["found"] == "it takes both the queue and the store"
     assert {status for _, status in by_group(result, STORE)} == {"holds"}
     finding = result.json["findings"][0]
     assert finding["command"] == f"redis-cli -u {own_queue_server.url} PING"
@@ -147,6 +148,14 @@ async def test_store_away(command: Command, store: Store, url: str) -> None:
     )
     assert {status for _, status in by_group(result, LEDGER)} == {"unchecked"}
     assert "hunter2" not in result.out
+
+
+async def test_missing_file(command: Command, store: Store, tmp_path: Path) -> None:
+    """A file of SQLite's that is not there is broken, and not made by looking."""
+    environ = {**store.environ, "CONTOX_DATABASE_URL": f"sqlite:///{tmp_path}/missing.db"}
+    result = await command("doctor", "--json", **environ)
+    assert by_group(result, STORE)[0] == ("The store can be reached", "broken")
+    assert not (tmp_path / "missing.db").exists()
 
 
 async def test_empty_file(command: Command, store: Store, tmp_path: Path) -> None:
