@@ -20,6 +20,8 @@ COMMANDS = {
     "send": ("cli.send", "send"),
     "project": ("cli.project", "app"),
     "events": ("cli.events", "events"),
+    "doctor": ("cli.doctor", "doctor"),
+    "ledger": ("cli.ledger", "app"),
     "dead-letters": ("cli.dead_letters", "app"),
     "loadtest": ("cli.loadtest", "app"),
     "settings": ("cli.roles", "settings"),

@@ -106,8 +106,8 @@ async def _start(directory: DataDir, environ: dict[str, str], supervisor: Superv
     environ["CONTOX_WORKER_PORT"] = str(free_port())
     environ["CONTOX_WORKER_NAME"] = "worker"
     project_id, secret = await _demo_project(environ)
-    url = _url(environ["CONTOX_HOST"], environ["CONTOX_PORT"])
-    worker_url = _url(environ["CONTOX_HOST"], environ["CONTOX_WORKER_PORT"])
+    url = local_url(environ["CONTOX_HOST"], environ["CONTOX_PORT"])
+    worker_url = local_url(environ["CONTOX_HOST"], environ["CONTOX_WORKER_PORT"])
     await asyncio.gather(
         supervisor.start(Part("gateway", script("gateway"), environ, lambda: _is_ready(url))),
         supervisor.start(Part("worker", script("worker"), environ, lambda: _is_ready(worker_url))),
@@ -155,7 +155,7 @@ def _check_port(host: str, port: int) -> int:
     return port
 
 
-def _url(host: str, port: str) -> str:
+def local_url(host: str, port: str) -> str:
     """How this machine reaches a listener."""
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"

@@ -5,11 +5,12 @@
     ingest:{n}:ledger := hash
         id            random, made with the hash: another one means that the queue was emptied
         <project>|a   events appended: accepted, be it that the answer got lost on its way
+    <project>|b   events appended to the ledgers before this one, as witnesses have told
         <project>|s   events settled: stored, or a duplicate of what is stored
         <project>|d   events that are dead letters now
         <project>|p   events that were dead letters and have been purged
         <project>|w   events that an operator has written off after a loss
-        |a  |s        entries appended, and entries done with, over all projects
+        |a  |b  |s    the same in entries, over all projects; |s those that are done with
 
 Requirements  Every accepted event must be accounted for, exactly, whatever crashes, at next to no
               cost; and a queue that forgets must be found out.
@@ -25,7 +26,7 @@ from typing import NamedTuple
 QUEUE_ID = b"id"
 ENTRIES = ""  # in the place of a project: all of them, counted in entries
 UNKNOWN = "?"  # the project of an entry that does not say whose it is
-ACCEPTED, SETTLED, DEAD, PURGED, WRITTEN_OFF = "a", "s", "d", "p", "w"
+ACCEPTED, BEFORE, SETTLED, DEAD, PURGED, WRITTEN_OFF = "a", "b", "s", "d", "p", "w"
 
 
 class Totals(NamedTuple):
@@ -71,7 +72,7 @@ class Account(NamedTuple):
     lost: int  # accepted, and nowhere; under 0: more turned up than was accepted
 
 
-FIELDS = {ACCEPTED: 0, SETTLED: 1, DEAD: 2, PURGED: 3, WRITTEN_OFF: 4}
+FIELDS = {ACCEPTED: 0, BEFORE: 0, SETTLED: 1, DEAD: 2, PURGED: 3, WRITTEN_OFF: 4}
 
 
 def field(project: str, count: str) -> str:
@@ -81,11 +82,11 @@ def field(project: str, count: str) -> str:
 
 def parse(hash_: Mapping[bytes, bytes], length: int) -> Book:
     """A partition's ledger from its hash; fields that are not ours are ignored."""
-    counts: dict[str, list[int]] = {ENTRIES: [0] * len(FIELDS)}
+    counts: dict[str, list[int]] = {ENTRIES: list(Totals())}
     for name, value in hash_.items():
         project, bar, count = name.decode(errors="replace").rpartition("|")
         if bar and count in FIELDS:
-            counts.setdefault(project, [0] * len(FIELDS))[FIELDS[count]] = int(value)
+            counts.setdefault(project, list(Totals()))[FIELDS[count]] += int(value)
     entries = Totals(*counts.pop(ENTRIES))
     projects = {project: Totals(*values) for project, values in counts.items()}
     return Book(hash_.get(QUEUE_ID, b"").decode(), projects, entries, length)

@@ -157,7 +157,8 @@ def _stream(entries: Any, groups: Any) -> Stream:
     if group is None:  # no worker has ever come, or it was deleted
         return Stream(entries, entries, None)
     lag, read = group.get("lag"), group.get("entries-read")
-    unread = entries - group["pending"] if lag is None else lag  # None: deleted out of order
+    # None: deleted out of order. Deleted ones that nobody has read may count, too: never over all.
+    unread = entries - group["pending"] if lag is None else min(lag, entries)
     return Stream(entries, unread, None if read is None else read + unread)
 
 

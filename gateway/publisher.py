@@ -36,17 +36,23 @@ from runtime.queue import QUEUE_ERRORS, Backoff
 log = get_log()
 PING_S = 1.0  # an idle connection is tested this often, so that readiness tells the truth
 CALL_ENTRIES_MAX = 1_000  # in one script call, during which the server does nothing else
-# KEYS: stream, ledger. ARGV: number of ledger fields | field, amount, … | header, body, …
-# Returns the fields' new counts. The appends come first: if the stream cannot take them, the script
-# ends there, and nothing has been counted.
+# KEYS: stream, ledger. ARGV: id of the ledger | number of its fields | field, amount, … | header,
+# body, … Returns the fields' new counts. Nothing goes into a queue that was emptied before it has
+# been told what it held (gateway/witness.py). The appends come before the counts: if the stream
+# cannot take them, the script ends there, and nothing has been counted.
 APPEND = """
-local fields = tonumber(ARGV[1])
-for at = 2 + 2 * fields, #ARGV, 2 do
+local ledger, fields = KEYS[2], tonumber(ARGV[2])
+if redis.call('HGET', ledger, 'id') ~= ARGV[1] then
+    return redis.error_reply('OTHERLEDGER the queue was emptied or replaced')
+end
+for at = 3 + 2 * fields, #ARGV, 2 do
     redis.call('XADD', KEYS[1], '*', 'h', ARGV[at], 'b', ARGV[at + 1])
 end
 local counts = {}
 for at = 1, fields do
-    counts[at] = redis.call('HINCRBY', KEYS[2], ARGV[2 * at], ARGV[2 * at + 1])
+    local name = ARGV[2 * at + 1]
+    local before = tonumber(redis.call('HGET', ledger, name:sub(1, -2) .. 'b') or 0)
+    counts[at] = redis.call('HINCRBY', ledger, name, ARGV[2 * at + 2]) + before
 end
 return counts
 """
@@ -147,7 +153,7 @@ class Publisher:
     async def _commit(self, connection: AbstractConnection, tier: Tier) -> None:
         """Write what has gathered and answer it. Raises if the connection is of no more use."""
         group, self._gathered = self._gathered, []
-        calls = list(_calls(group))
+        calls = list(_calls(group, self._witness.ids))
         trailer = command(*tier.trailer) if tier.trailer else b""
         try:
             async with asyncio.timeout(self._append_timeout_s):
@@ -214,17 +220,17 @@ class Publisher:
         self._meter.set(Metric.QUEUE_CONNECTED, 0)
 
 
-def _calls(group: list[_Append]) -> Iterator[_Call]:
+def _calls(group: list[_Append], ids: list[str]) -> Iterator[_Call]:
     """A group as script calls, each partition's appends in their order."""
     partitions: dict[int, list[_Append]] = defaultdict(list)
     for append in group:
         partitions[append.partition].append(append)
     for partition, appends in partitions.items():
         for first in range(0, len(appends), CALL_ENTRIES_MAX):
-            yield _call(partition, appends[first : first + CALL_ENTRIES_MAX])
+            yield _call(partition, appends[first : first + CALL_ENTRIES_MAX], ids[partition])
 
 
-def _call(partition: int, appends: list[_Append]) -> _Call:
+def _call(partition: int, appends: list[_Append], queue_id: str) -> _Call:
     events: dict[str, int] = defaultdict(int)
     for append in appends:
         events[append.project] += append.events
@@ -232,7 +238,9 @@ def _call(partition: int, appends: list[_Append]) -> _Call:
     counts[field(ENTRIES, ACCEPTED)] = len(appends)
     ledger = [part for item in counts.items() for part in item]
     keys = (2, stream_key(partition), ledger_key(partition))
-    head = command("EVALSHA", APPEND_SHA, *keys, len(counts), *ledger, more=2 * len(appends))
+    head = command(
+        "EVALSHA", APPEND_SHA, *keys, queue_id, len(counts), *ledger, more=2 * len(appends)
+    )
     packed = head + b"".join([append.arguments for append in appends])
     return _Call(partition, appends, list(counts), packed)
 

@@ -24,6 +24,7 @@ class Witness:
     def __init__(self, partitions: int, meter: Meter) -> None:
         self._meter = meter
         self._seen: list[dict[str, int]] = [{} for _ in range(partitions)]
+        self.ids = [""] * partitions  # of the ledgers that this was seen in
 
     def saw(self, partition: int, fields: Iterable[str], counts: Iterable[int]) -> None:
         """Remember counts that came with an acknowledgement."""
@@ -37,8 +38,9 @@ class Witness:
     async def testify(self, connection: AbstractConnection) -> None:
         """Open the ledgers, and raise what is lower than it was. Says so where anything was."""
         for partition, seen in enumerate(self._seen):
-            await connection.send_command(*opening(partition, seen))
-            _, *raised = await connection.read_response()
+            await connection.send_command(*opening(partition, seen, self.ids[partition]))
+            queue_id, *raised = await connection.read_response()
+            self.ids[partition] = queue_id.decode()
             entries = field(ENTRIES, ACCEPTED)
             events = sum(by for name, by in zip(seen, raised, strict=True) if name != entries)
             if events:

@@ -33,16 +33,28 @@ from core.partitions import ledger_key, stream_key
 
 SCAN_PAGE = 500
 SCAN_ENTRIES_MAX = 100_000  # of a stream that is out of balance; a longer one is not counted
-# KEYS: ledger. ARGV: an id, in case there is none | field, count, … that somebody has seen.
-# Returns the id, and by how much fields were raised, in their order. It runs on a server out of
-# memory, too: draining waits for it, and is what frees memory.
+# KEYS: ledger. ARGV: an id, in case there is none | the id that is known, or "" | field, count, …
+# that somebody has seen of that one. Returns the id, and by how much fields were raised, in order.
+# What was appended to another ledger is told apart, since this one may count already. It runs on a
+# server out of memory, too: draining waits for it, and is what frees memory.
 OPEN = """#!lua flags=allow-oom
-redis.call('HSETNX', KEYS[1], 'id', ARGV[1])
-local answer = {redis.call('HGET', KEYS[1], 'id')}
-for at = 2, #ARGV, 2 do
-    local seen, now = tonumber(ARGV[at + 1]), tonumber(redis.call('HGET', KEYS[1], ARGV[at]) or 0)
-    if seen > now then redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1]) end
-    answer[#answer + 1] = math.max(seen - now, 0)
+local ledger = KEYS[1]
+local function count(name) return tonumber(redis.call('HGET', ledger, name) or 0) end
+redis.call('HSETNX', ledger, 'id', ARGV[1])
+local answer = {redis.call('HGET', ledger, 'id')}
+for at = 3, #ARGV, 2 do
+    local name, now = ARGV[at], count(ARGV[at])
+    if name:sub(-2) == '|a' then
+        local before = name:sub(1, -2) .. 'b'
+        if answer[1] == ARGV[2] then
+            now = now + count(before)
+        else
+            name, now = before, count(before)
+        end
+    end
+    local by = math.max(tonumber(ARGV[at + 1]) - now, 0)
+    if by > 0 then redis.call('HINCRBY', ledger, name, by) end
+    answer[#answer + 1] = by
 end
 return answer
 """
@@ -53,10 +65,24 @@ return {redis.call('HGETALL', KEYS[1]), redis.call('XLEN', KEYS[2])}
 """
 
 
-def opening(partition: int, seen: Mapping[str, int]) -> list[Any]:
-    """The arguments of the EVAL that opens a partition's ledger and raises what is under `seen`."""
+# KEYS: ledger, stream. ARGV: entries missing, as they were | field, amount, … Returns 1, or 0 if
+# something else is missing now.
+WRITE_OFF = """#!lua flags=allow-oom
+local function count(name) return tonumber(redis.call('HGET', KEYS[1], name) or 0) end
+local missing = count('|a') + count('|b') - count('|s') - redis.call('XLEN', KEYS[2])
+if missing ~= tonumber(ARGV[1]) then return 0 end
+for at = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[at], ARGV[at + 1]) end
+return 1
+"""
+
+
+def opening(partition: int, seen: Mapping[str, int], known_id: str = "") -> list[Any]:
+    """The arguments of the EVAL that opens a partition's ledger and raises what is under `seen`.
+
+    seen: counts by hash field, as they were in the ledger with `known_id`.
+    """
     pairs = [part for item in seen.items() for part in item]
-    return ["EVAL", OPEN, 1, ledger_key(partition), os.urandom(16).hex(), *pairs]
+    return ["EVAL", OPEN, 1, ledger_key(partition), os.urandom(16).hex(), known_id, *pairs]
 
 
 async def read_book(queue: Redis, partition: int) -> Book:
@@ -107,14 +133,17 @@ async def losses(queue: Redis, partition: int, stored: Mapping[str, int]) -> Cou
     return found
 
 
-async def write_off(queue: Redis, partition: int, lost: Mapping[str, int]) -> None:
-    """Accept a loss: from now on the ledger is in balance without these events."""
-    book = await read_book(queue, partition)
-    async with queue.pipeline(transaction=True) as pipe:
-        for project, events in lost.items():
-            pipe.hincrby(ledger_key(partition), field(project, WRITTEN_OFF), events)
-        pipe.hincrby(ledger_key(partition), field(ENTRIES, SETTLED), book.missing)
-        await pipe.execute()
+async def write_off(queue: Redis, partition: int, lost: Mapping[str, int], missing: int) -> bool:
+    """Accept a loss: from now on the ledger is in balance without these events.
+
+    missing: entries that were missing when `lost` was found. False, and nothing done, if others
+    are by now.
+    """
+    keys = (ledger_key(partition), stream_key(partition))
+    amounts = {field(project, WRITTEN_OFF): events for project, events in lost.items()}
+    amounts[field(ENTRIES, SETTLED)] = missing
+    pairs = [part for item in amounts.items() for part in item]
+    return bool(await queue.eval(WRITE_OFF, 2, *keys, missing, *pairs))
 
 
 def as_fields(project: str, totals: Totals) -> dict[str, int]:

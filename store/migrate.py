@@ -68,8 +68,14 @@ async def migrate(engine: AsyncEngine) -> None:
         await connection.run_sync(_upgrade)
 
 
+async def revisions(engine: AsyncEngine) -> tuple[str | None, str | None]:
+    """The revision that a database has, None if it has no tables of ours; and this version's."""
+    async with engine.connect() as connection:
+        return await connection.run_sync(_revision), HEAD
+
+
 def _upgrade(connection: Connection) -> None:
-    """Alembic takes half a second to import, which a start on a current database need not wait for."""
+    """Imports Alembic here: it takes half a second, which a start need not wait for otherwise."""
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
@@ -79,8 +85,7 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def current_revision(connection: Connection) -> str | None:
-    """The revision that a database has; None if it has none yet."""
+def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -88,4 +93,4 @@ def current_revision(connection: Connection) -> str | None:
 
 
 def _is_current(connection: Connection) -> bool:
-    return current_revision(connection) == HEAD
+    return _revision(connection) == HEAD

@@ -145,6 +145,28 @@ def test_metrics_are_documented() -> None:
         assert row in rows("OPERATIONS.md"), metric
 
 
+def alarms() -> Iterator[tuple[str, str]]:
+    """(the line, each alarm in its first column) of the tables of alarms in docs/OPERATIONS.md."""
+    page = (ROOT / "docs/OPERATIONS.md").read_text()
+    section = page.partition("\n## Alarms\n")[2].partition("\n## ")[0]
+    for line in section.splitlines():
+        if line.startswith("| `"):
+            for alarm in re.findall(r"`([^`]+)`", line.split(" | ")[0]):
+                yield line, alarm
+
+
+def test_alarms_exist() -> None:
+    """Each metric, log line and sentence in the tables of alarms is one that the code has."""
+    metrics = {metric.full_name for metric in Metric}
+    code = "".join(p.read_text() for name in ARROWS for p in modules(name))
+    assert len(list(alarms())) > 30
+    for line, alarm in alarms():
+        if alarm.startswith(PREFIX.lower()):
+            assert alarm in metrics, line
+        elif not alarm.startswith(PREFIX):
+            assert alarm.strip('"') in code, line
+
+
 def test_reasons_are_documented() -> None:
     """docs/PROTOCOL.md has each reason with its status and sentence."""
     for reason in Reason:

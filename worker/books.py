@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from core.errors import Unavailable
 from core.ledger import ENTRIES, Book, Totals, total
@@ -65,16 +66,21 @@ class Books:
             return
         self._copied.pop(partition, None)
         if known is not None:
-            await self._restore(partition)
+            await self._restore(partition, known)
         await self._store.remember(partition, queue_id, {})
 
-    async def _restore(self, partition: int) -> None:
+    async def _restore(self, partition: int, known_id: str) -> None:
         """Raise the counts of a queue that was emptied or replaced to what they were."""
         copy = await self._store.copy(partition)
+        stored = await self._store.stored(copy.keys())
+        copy = {
+            project: _at_least(totals, stored.get(project, 0)) for project, totals in copy.items()
+        }
         if not await self._queue.xlen(dead_letter_key(partition)):
             copy = _without_dead_letters(copy)
         counts = {name: n for p, t in copy.items() for name, n in as_fields(p, t).items() if n}
-        await self._queue.execute_command(*opening(partition, counts))  # type: ignore[no-untyped-call]
+        command = opening(partition, counts, known_id)
+        await self._queue.execute_command(*command)  # type: ignore[no-untyped-call]
         outstanding = total(t for project, t in copy.items() if project != ENTRIES).outstanding
         self._meter.add(Metric.QUEUE_RESETS)
         log.error(
@@ -118,11 +124,17 @@ class Books:
         self._meter.set(Metric.LEDGER_EVENTS, max(sums.outstanding, 0), "in_flight")
         pending = dead = 0
         for partition in range(self._partitions):
-            groups: Any = await self._queue.xinfo_groups(stream_key(partition))
+            groups = await self._groups(partition)
             pending += sum(g["pending"] for g in groups if g["name"] == GROUP.encode())
             dead += await self._queue.xlen(dead_letter_key(partition))
         self._meter.set(Metric.PENDING_ENTRIES, pending)
         self._meter.set(Metric.DEAD_LETTERS, dead)
+
+    async def _groups(self, partition: int) -> Any:
+        try:
+            return await self._queue.xinfo_groups(stream_key(partition))
+        except ResponseError:  # there is no stream now
+            return []
 
     async def _imbalance(self, books: list[Book]) -> int:
         """Events that are nowhere; in entries, where the stream is too long to be counted."""
@@ -149,6 +161,12 @@ class Books:
         if persisted and not self._meter.get(Metric.LEDGER_ALARM):
             self._meter.set(Metric.LEDGER_ALARM, 1)
             log.error("the ledger is out of balance; see: contox-ingest doctor", events=imbalance)
+
+
+def _at_least(totals: Totals, stored: int) -> Totals:
+    """The counts as they were when so much was stored: the copy may be a second older."""
+    totals = totals._replace(settled=max(totals.settled, stored))
+    return totals._replace(accepted=totals.accepted + max(-totals.outstanding, 0))
 
 
 def _without_dead_letters(copy: dict[str, Totals]) -> dict[str, Totals]:

@@ -6,7 +6,18 @@ import pytest
 
 from tests.cli.conftest import SCRIPT, Command, Spawn, free_port, until
 
-COMMANDS = ["up", "gateway", "worker", "send", "events", "settings", "ready", "project"]
+COMMANDS = [
+    "up",
+    "gateway",
+    "worker",
+    "send",
+    "events",
+    "doctor",
+    "settings",
+    "ready",
+    "project",
+    "ledger",
+]
 
 
 def test_script(spawn: Spawn) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from cli.errors import CliError
-from cli.up import _check_port, _command, _url
+from cli.up import _check_port, _command, local_url
 from tests.cli.conftest import SCRIPT
 
 
@@ -32,7 +32,7 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_url(host: str, url: str) -> None:
     """The address is one that this machine can call, whatever is listened on."""
-    assert _url(host, "80") == url
+    assert local_url(host, "80") == url
 
 
 def test_other_address() -> None:

@@ -108,6 +108,20 @@ async def test_emptied_queue_is_found_out(own_queue_server: QueueServer) -> None
     assert (book.entries.accepted, book.length, book.missing) == (2, 1, 1)
 
 
+async def test_flushed_under_it(queue: Redis, shared_queue_server: QueueServer) -> None:
+    """A queue that is emptied while the connection stays takes nothing before it is told."""
+    async with publishing(shared_queue_server.url) as publisher:
+        await is_connected(publisher)
+        await publisher.append(ENTRY)
+        await queue.flushall()
+        with pytest.raises(Unavailable):
+            await publisher.append(entry(2))
+        await until(lambda: publisher._meter.get(Metric.EVENTS_FORGOTTEN) == 1)
+        await is_connected(publisher)
+        await publisher.append(entry(3))
+    assert (await read_book(queue, 0)).missing == 1
+
+
 async def test_large_group_is_split(queue: Redis, shared_queue_server: QueueServer) -> None:
     """No script call holds more entries than its bound; their order stays."""
     count = CALL_ENTRIES_MAX + 10

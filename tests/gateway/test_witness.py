@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 
 from core.metrics import Meter, Metric
+from core.partitions import ledger_key
 from gateway import witness
 from gateway.witness import Witness
 from runtime.ledger import read_book
@@ -38,12 +39,30 @@ async def test_higher_counts_stay(queue: Redis, connection: AbstractConnection) 
     """What others have appended meanwhile is not taken back."""
     meter = Meter("gateway")
     first, second = Witness(1, meter), Witness(1, meter)
-    first.saw(0, ["proj_1|a"], [10])
-    second.saw(0, ["proj_1|a"], [7])
-    await first.testify(connection)
-    await second.testify(connection)
+    for seen, count in ((first, 10), (second, 7)):
+        await seen.testify(connection)
+        seen.saw(0, ["proj_1|a"], [count])
+    for seen in (first, second):
+        await seen.testify(connection)
     assert (await read_book(queue, 0)).projects["proj_1"].accepted == 10
     assert meter.get(Metric.EVENTS_FORGOTTEN) == 10
+
+
+async def test_two_gateways_of_an_emptied_queue(
+    queue: Redis, connection: AbstractConnection
+) -> None:
+    """What one gateway appends before the other has told what it knew hides nothing of it."""
+    meter = Meter("gateway")
+    first, second = Witness(1, meter), Witness(1, meter)
+    for seen, count in ((first, 100), (second, 102)):
+        await seen.testify(connection)
+        seen.saw(0, ["proj_1|a"], [count])
+    await queue.flushall()
+    await first.testify(connection)
+    await queue.hincrby(ledger_key(0), "proj_1|a", 5)
+    await second.testify(connection)
+    assert (await read_book(queue, 0)).projects["proj_1"].accepted == 107
+    assert meter.get(Metric.EVENTS_FORGOTTEN) == 102
 
 
 async def test_ledger_gets_an_id_once(queue: Redis, connection: AbstractConnection) -> None:

@@ -35,12 +35,25 @@ async def test_empty(queue: Redis) -> None:
 async def test_opening(queue: Redis) -> None:
     """Opening makes an id once, raises what is lower, and leaves what is higher."""
     await queue.hset(ledger_key(0), "p|a", 5)
-    first = await queue.execute_command(*opening(0, {"p|a": 9, "p|s": 2}))
-    again = await queue.execute_command(*opening(0, {"p|a": 7}))
+    queue_id = (await queue.execute_command(*opening(0, {})))[0].decode()
+    first = await queue.execute_command(*opening(0, {"p|a": 9, "p|s": 2}, queue_id))
+    again = await queue.execute_command(*opening(0, {"p|a": 7}, queue_id))
     assert first[1:] == [4, 2]
     assert again[1:] == [0]
-    assert first[0] == again[0]
+    assert first[0] == again[0] == queue_id.encode()
     assert (await read_book(queue, 0)).projects == {"p": Totals(9, 2)}
+
+
+async def test_opening_another_one(queue: Redis) -> None:
+    """What was seen of another ledger comes on top of what this one has counted already."""
+    await queue.hset(ledger_key(0), mapping={"id": "new", "p|a": 5, "|a": 5})
+    for seen, raised in ((100, 100), (102, 2), (90, 0)):
+        answer = await queue.execute_command(*opening(0, {"p|a": seen, "|a": seen}, "old"))
+        assert answer == [b"new", raised, raised]
+    book = await read_book(queue, 0)
+    assert (book.projects["p"].accepted, book.entries.accepted) == (107, 107)
+    await queue.execute_command(*opening(0, {"p|a": 110}, "new"))
+    assert (await read_book(queue, 0)).projects["p"].accepted == 110
 
 
 async def test_count_stream(queue: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +97,8 @@ async def test_write_off(queue: Redis) -> None:
     await queue.xdel(stream_key(0), await append(queue, "p", 3))
     lost = await losses(queue, 0, {})
     assert lost is not None
-    await write_off(queue, 0, lost)
+    assert not await write_off(queue, 0, lost, 2)
+    assert await write_off(queue, 0, lost, 1)
     book = await read_book(queue, 0)
     assert (book.missing, book.projects["p"]) == (0, Totals(accepted=3, written_off=3))
     assert await losses(queue, 0, {}) == Counter()
