@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -75,14 +76,22 @@ async def revisions(engine: AsyncEngine) -> tuple[str | None, str | None]:
 
 
 def _upgrade(connection: Connection) -> None:
-    """Imports Alembic here: it takes half a second, which a start need not wait for otherwise."""
+    command, config = alembic()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def alembic() -> tuple[Any, Any]:
+    """(its commands, a configuration that knows our migrations).
+
+    Imported here: it takes half a second, which a start on a current database need not wait for.
+    """
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    return command, config
 
 
 def _revision(connection: Connection) -> str | None:

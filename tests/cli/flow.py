@@ -39,7 +39,8 @@ async def append(queue: Redis, project: str, events: int = 1, partition: int = 0
     )
     counts = (field(project, ACCEPTED), events, field(ENTRIES, ACCEPTED), 1)
     keys = (stream_key(partition), ledger_key(partition))
-    await queue.eval(APPEND, 2, *keys, 2, *counts, encode_header(entry), body)
+    queue_id = await open_ledger(queue, partition)
+    await queue.eval(APPEND, 2, *keys, queue_id, 2, *counts, encode_header(entry), body)
     last = await queue.xrevrange(keys[0], count=1)
     return bytes(last[0][0])
 

@@ -5,7 +5,6 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from alembic import command as alembic
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -25,7 +24,7 @@ from core.ports import Project, SealedSecret
 from core.settings import Settings, read
 from store.accounts import SqlProjects
 from store.engine import open_engine
-from store.migrate import _config
+from store.migrate import alembic
 from store.sealing import Sealer
 from tests.cli.flow import one
 
@@ -42,9 +41,9 @@ async def with_project(engine: AsyncEngine, settings: Settings) -> Store:
 
 def downgrade(connection: Connection) -> None:
     """Go back one revision."""
-    config = _config()
+    command, config = alembic()
     config.attributes["connection"] = connection
-    alembic.downgrade(config, "-1")
+    command.downgrade(config, "-1")
 
 
 async def test_sqlite(sqlite: AsyncEngine, settings: Settings) -> None:
