@@ -64,21 +64,17 @@ async def migrate(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         if await connection.run_sync(_is_current):
             return
+    command, config = alembic()  # not in run_sync: a greenlet is no place to import in
     async with engine.begin() as connection:
         await connection.exec_driver_sql(lock[engine.dialect.name])
-        await connection.run_sync(_upgrade)
+        config.attributes["connection"] = connection.sync_connection
+        await connection.run_sync(lambda _: command.upgrade(config, "head"))
 
 
 async def revisions(engine: AsyncEngine) -> tuple[str | None, str | None]:
     """The revision that a database has, None if it has no tables of ours; and this version's."""
     async with engine.connect() as connection:
         return await connection.run_sync(_revision), HEAD
-
-
-def _upgrade(connection: Connection) -> None:
-    command, config = alembic()
-    config.attributes["connection"] = connection
-    command.upgrade(config, "head")
 
 
 def alembic() -> tuple[Any, Any]:
