@@ -25,12 +25,13 @@ from tests.system.figures import markdown
 
 ROOT = Path(__file__).parent.parent.parent
 SEED = 7
-PART_S = {"short": 150, "long": 540}
+PART_S = {"short": 150, "long": 600}
+FAULTS_MIN, EVENTS_MIN = 50, 1_000_000  # that the long form is to show
 END_S = 60  # for a part that is asked to end
 MANY = ("--profile", "mixed", "--connections", "16", "--rate")
 COURSES = {
     "network": (kinds.NETWORK, kinds.ON_NETWORK, 330.0),
-    "disks": (kinds.DISKS, kinds.ON_DISKS, 150.0),
+    "disks": (kinds.DISKS, kinds.ON_DISKS, 100.0),
 }
 PARTS = (*COURSES, *scenarios.ALL)
 SHORT = ("network", "disks", "losses", "outage")
@@ -86,6 +87,15 @@ def run_all(form: str, seed: int) -> list[dict[str, Any]]:
     return results
 
 
+def too_little(parts: list[dict[str, Any]]) -> list[str]:
+    """What a long run has not shown, since it was too small."""
+    campaigns = [part for part in parts if part["name"] in COURSES]
+    faults = sum(len(part["rows"]) for part in campaigns)
+    events = sum(part["figures"]["verify"]["acknowledged"] for part in campaigns if part["figures"])
+    few = [f"{faults} faults, not {FAULTS_MIN}"] if faults < FAULTS_MIN else []
+    return few + ([f"{events:,} events, not {EVENTS_MIN:,}"] if events < EVENTS_MIN else [])
+
+
 def run_bounded(command: list[str], timeout_s: float, output: Any = None) -> int:
     """Run a part for a bounded time, then ask it to clean up and end; returns its status."""
     process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
@@ -122,6 +132,8 @@ def main() -> int:
         seconds = round(time.monotonic() - begun_s)
         result = {"form": options.form, "seed": options.seed, "seconds": seconds, "parts": parts}
         wrong = [f"{part['name']}: {why}" for part in parts for why in part["wrong"]]
+        if options.form == "long":
+            wrong += too_little(parts)
         tell(text := markdown(result))
         if options.markdown:
             options.markdown.write_text(text)

@@ -10,8 +10,8 @@ NETWORK = Wanted(postgres=True, workers=2, clock=True)
 DISKS = Wanted(spool=True, disks=True)
 
 ON_NETWORK = (
-    Fault(name="kill -9 gateway", strike=signalled(faults.gateway, signal.SIGKILL)),
-    Fault(name="kill -9 worker", strike=signalled(faults.worker, signal.SIGKILL)),
+    Fault(name="kill -9 gateway", strike=signalled(faults.gateway, signal.SIGKILL), rounds=20),
+    Fault(name="kill -9 worker", strike=signalled(faults.worker, signal.SIGKILL), rounds=20),
     Fault(name="kill -9 Valkey", strike=signalled(faults.valkey, signal.SIGKILL), rounds=20),
     Fault(name="rolling restart of the gateway", strike=rolling(faults.gateway)),
     Fault(name="rolling restart of a worker", strike=rolling(faults.worker)),
