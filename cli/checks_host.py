@@ -29,7 +29,7 @@ from core.settings import Settings
 
 FREE_WARNING, FREE_WARNING_BYTES = 0.10, 1 << 30
 FREE_BROKEN, FREE_BROKEN_BYTES = 0.02, 100 << 20
-FILES_MARGIN = 100  # beside clients' connections: queue, store, logs, listeners
+FILES_MARGIN = 400  # beside clients' connections: queue, store, logs, listeners
 ASK_TIMEOUT_S = 3
 SECONDS_SLOWEST = 10.0  # assumed of batches beyond the histogram's last bound
 

@@ -14,6 +14,8 @@ Fields are ASCII and hold no "|". The ids of events that have none are derived a
 from timestamp_s, mac and the index; see core/ids.py.
 """
 
+import re
+
 import msgspec
 
 from core.body import Form, read_events
@@ -24,6 +26,7 @@ from core.ids import event_id
 
 VERSION = "1"
 HEADER, BODY = b"h", b"b"
+PROJECT = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 DIGITS_MAX = 15
 DECODED_BYTES_MAX = 256 << 20  # a reader's own bound, far over what a gateway lets in
 
@@ -57,6 +60,8 @@ def decode(fields: dict[bytes, bytes]) -> Entry:
         if version != VERSION:
             raise Refused(f"the entry's version is {version[:16]!r}, not {VERSION!r}")
         project, session, received_ms, form, encoding, count, timestamp_s, mac = parts
+        if not PROJECT(project):
+            raise Refused("the entry's project is not one that a gateway lets in")
         return Entry(
             project,
             session,

@@ -13,7 +13,7 @@ else an entry held is kept beside `h` and `b`; a "~" goes before names that woul
 from typing import NamedTuple
 
 from core.body import Form
-from core.codec import BODY, HEADER, Entry, encode_header
+from core.codec import BODY, HEADER, PROJECT, Entry, encode_header
 from core.compression import Encoding
 from core.errors import Refused
 from core.event import Row
@@ -72,11 +72,8 @@ def _whose(header: bytes) -> tuple[str, int]:
     parts = header.split(b"|")
     if len(parts) < 7 or not (parts[6].isdigit() and len(parts[6]) <= COUNT_DIGITS_MAX):
         return UNKNOWN, 1
-    try:
-        project = parts[1].decode("ascii")
-    except UnicodeDecodeError:
-        return UNKNOWN, 1
-    return (project, int(parts[6])) if project else (UNKNOWN, 1)
+    project = parts[1].decode(errors="replace")
+    return (project, int(parts[6])) if PROJECT(project) else (UNKNOWN, 1)
 
 
 def row_of(fields: dict[bytes, bytes]) -> Row | None:

@@ -102,7 +102,10 @@ def account(totals: Totals, *, stored: int, in_stream: int | None, spooled: int 
     settled = max(totals.settled, stored)  # a batch is stored a moment before it is settled
     ahead = settled - totals.settled
     outstanding = totals.outstanding - ahead
-    in_flight = max(outstanding, 0) if in_stream is None else max(in_stream - ahead, 0)
+    lost = 0
+    if in_stream is not None:  # those ahead may be in the stream still, or may be gone with it
+        lost = totals.outstanding - in_stream
+        lost = max(lost - ahead, 0) if lost > 0 else lost
     return Account(
         accepted=totals.accepted + spooled,
         stored=stored,
@@ -110,9 +113,9 @@ def account(totals: Totals, *, stored: int, in_stream: int | None, spooled: int 
         dead_lettered=totals.dead,
         purged=totals.purged,
         written_off=totals.written_off,
-        in_flight=in_flight,
+        in_flight=outstanding - lost,
         spooled=spooled,
-        lost=0 if in_stream is None else outstanding - in_flight,
+        lost=lost,
     )
 
 

@@ -92,7 +92,7 @@ class Metric(Enum):
     SPOOL_FAILURES = _counter("gateway", "spool_failures_total",
         "Entries that the spool could not take.", "code")
     EVENTS_FORGOTTEN = _counter("gateway", "events_forgotten_total",
-        "Acknowledged events that the queue knew no more after a reconnect.")
+        "Appended events that the queue's ledger knew no more; all of them, if it was emptied.")
     KEYRING_LOOKUPS = _counter("gateway", "keyring_lookups_total",
         "Lookups of project keys that the process's memory could not answer.", "source")
     EVENTS_STORED = _counter("worker", "events_stored_total",
@@ -118,7 +118,7 @@ class Metric(Enum):
     BREAKER_OPEN = _gauge("worker", "breaker_open",
         "Partitions whose drain is stopped, since most events would become dead letters.")
     QUEUE_RESETS = _counter("worker", "queue_resets_total",
-        "Times that the queue was found empty or replaced.")
+        "Times that the queue was found empty, replaced, or without its last writes.")
     LEDGER_EVENTS = _gauge("worker", "ledger_events",
         "Events of all projects by what has become of them.", "state")
     LEDGER_IMBALANCE = _gauge("worker", "ledger_imbalance_events",

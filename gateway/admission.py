@@ -49,6 +49,7 @@ class Admission:
         queue: EventQueue,
         backlog: Backlog,
         quotas: Quotas,
+        spools: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keyring = keyring
@@ -56,6 +57,7 @@ class Admission:
         self._queue = queue
         self._backlog = backlog
         self._quotas = quotas
+        self._spools = spools  # whether events go to a spool now: then the backlog is no bound
         self._clock = clock
         self._window_s = settings.window_s
         self._body_bytes_max = settings.body_bytes_max
@@ -118,7 +120,7 @@ class Admission:
 
     def _check_room(self, project: str, body_bytes: int) -> Quota | None:
         """The quota that the request's events are paid from; raises if it may not go on."""
-        if self._backlog.full:
+        if self._backlog.full and not self._spools():
             raise Unavailable(Reason.BACKLOG_FULL, retry_after_s=self._backlog.retry_after_s())
         return self._quotas.check(project, body_bytes)
 

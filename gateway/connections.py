@@ -19,7 +19,7 @@ log = get_log()
 SWEEP_S = 1
 UNREAD_S = 30  # for a client to take in what it has been sent, before it is cut off
 LOOK_S = 0.05  # between looks at what is still under way while the gateway stops
-FILES_SPARE = 100  # for the queue, the store, the log and the listener
+FILES_SPARE = 400  # for lookups of keys, the queue, the store, the log and the listener
 
 
 class Connection(Protocol):

@@ -56,7 +56,7 @@ class Gateway:
             entries_max=settings.keyring_entries_max,
             meter=meter,
         )
-        away = (lambda: bool(self.publisher.away)) if spool else None
+        away = self._spools if spool else None
         self.admission = Admission(
             settings,
             keyring=self._keyring,
@@ -64,6 +64,7 @@ class Gateway:
             queue=self.spooled or self.publisher,
             backlog=self.backlog,
             quotas=self._quotas,
+            spools=self._spools,
         )
         self.endpoint = Endpoint(settings, admission=self.admission, meter=meter)
         self.connections = Connections(settings, meter)
@@ -105,13 +106,17 @@ class Gateway:
             resources=resources.routes(),
         )
 
+    def _spools(self) -> bool:
+        """Whether what is accepted goes to the spool now."""
+        return self.spooled is not None and bool(self.publisher.away)
+
     def missing(self) -> list[str]:
         """What keeps it from accepting durably now, as sentences."""
         if self.spooled:
             reasons = self.spooled.missing()
         else:
             reasons = [why for why in (self.publisher.away, self.publisher.full) if why]
-        if self.backlog.full:
+        if self.backlog.full and not self._spools():
             reasons.append(self.backlog.full)
         if self.connections.leaving:
             reasons.append("The gateway is shutting down")

@@ -149,6 +149,7 @@ class Publisher:
                 async with asyncio.timeout(self._append_timeout_s):
                     await connection.send_command("PING")
                     await connection.read_response()
+                self.full = ""  # it may have been drained; who comes next will tell
 
     async def _commit(self, connection: AbstractConnection, tier: Tier) -> None:
         """Write what has gathered and answer it. Raises if the connection is of no more use."""
@@ -207,7 +208,7 @@ class Publisher:
         self._meter.set(Metric.INFLIGHT_BYTES, self._inflight_bytes)
 
     def _come_back(self, tier: Tier) -> None:
-        self.away = ""
+        self.away = self.full = ""
         self._meter.set(Metric.QUEUE_CONNECTED, 1)
         log.info("queue connected", durability=tier.name)
 

@@ -97,7 +97,8 @@ class SpoolDrain:
         if not entries:
             await self._spool.set_aside(rows[0], why)
             return
-        appends = (self._queue.append(entry) for entry in entries)
+        refused: list[Unavailable] = []
+        appends = (self._in_turn(entry, refused) for entry in entries)
         results = await asyncio.gather(*appends, return_exceptions=True)
         taken = len(list(takewhile(lambda result: isinstance(result, str), results)))
         if taken:
@@ -106,6 +107,16 @@ class SpoolDrain:
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+    async def _in_turn(self, entry: Entry, refused: list[Unavailable]) -> str:
+        """Append, unless one before was refused at once: a smaller one must not overtake it."""
+        if refused:
+            raise refused[0]
+        try:
+            return await self._queue.append(entry)
+        except Unavailable as error:
+            refused.append(error)
+            raise
 
 
 def _read(rows: list[Row]) -> tuple[list[Entry], str]:

@@ -104,13 +104,14 @@ def _check_settings(settings: dict[str, str]) -> None:
 
 async def _check_waitaof(connection: AbstractConnection) -> None:
     """Raises SettingsForbidTier if the server does not know WAITAOF, or has nothing to sync."""
-    await connection.send_command("WAITAOF", 0, 0, 0)
+    await connection.send_command("WAITAOF", 1, 0, 1)
     try:
         await connection.read_response()
     except ResponseError:
         raise SettingsForbidTier(
-            "CONTOX_ACK=fsynced needs appendfsync always here, since the queue's server is older"
-            " than Redis 7.2 and cannot tell when it has synced; or set CONTOX_ACK=memory."
+            "CONTOX_ACK=fsynced needs appendfsync always here, since the queue's server cannot tell"
+            " when it has synced: it is older than Redis 7.2, or has no append-only file; or set"
+            " CONTOX_ACK=memory."
         ) from None
 
 
@@ -137,6 +138,21 @@ async def _check_replicas(connection: AbstractConnection, wanted: int, timeout_m
         )
 
 
+async def _check_eviction(connection: AbstractConnection) -> None:
+    """Raises SettingsForbidTier for a server that would evict streams when it is out of memory."""
+    await connection.send_command("CONFIG", "GET", "maxmemory", "maxmemory-policy")
+    try:
+        settings = _pairs(await connection.read_response())
+    except ResponseError:  # not allowed: the doctor says that it cannot be told
+        return
+    policy = settings.get("maxmemory-policy", "")
+    if policy.startswith("allkeys") and settings.get("maxmemory") != "0":
+        raise SettingsForbidTier(
+            f"The queue's server may evict accepted events: its maxmemory-policy is {policy}; set"
+            " it to noeviction."
+        )
+
+
 async def check_at_start(queue: Redis, settings: Settings) -> None:
     """Raises SettingError if the server's settings can never give the tier.
 
@@ -146,6 +162,7 @@ async def check_at_start(queue: Redis, settings: Settings) -> None:
     try:
         await connection.connect()
         await find_tier(connection, settings.ack, settings.append_timeout_s)
+        await _check_eviction(connection)
     except SettingsForbidTier as error:
         raise SettingError(str(error)) from None
     except (*QUEUE_ERRORS, TierError) as error:

@@ -19,7 +19,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from core.errors import Unavailable
-from core.ledger import ENTRIES, Book, Totals, total
+from core.ledger import ACCEPTED, ENTRIES, Book, Totals, field, total
 from core.metrics import Meter, Metric
 from core.partitions import GROUP, dead_letter_key, stream_key
 from core.ports import LedgerStore
@@ -62,12 +62,28 @@ class Books:
         known = await self._store.queue_id(partition)
         answer: Any = await self._queue.execute_command(*opening(partition, {}))  # type: ignore[no-untyped-call]
         queue_id = answer[0].decode()
+        copied = self._copied.get(partition)
+        if copied and copied.queue_id != queue_id:
+            del self._copied[partition]  # be it that another worker has restored the counts
         if queue_id == known:
+            await self._raise_accepted(partition, queue_id)
             return
-        self._copied.pop(partition, None)
         if known is not None:
             await self._restore(partition, known)
         await self._store.remember(partition, queue_id, {})
+
+    async def _raise_accepted(self, partition: int, queue_id: str) -> None:
+        """A queue that is the same one may have come back without the end of its file."""
+        copy = await self._store.copy(partition)
+        counts = {field(project, ACCEPTED): t.accepted for project, t in copy.items()}
+        command = opening(partition, counts, queue_id)
+        _, *raised = await self._queue.execute_command(*command)  # type: ignore[no-untyped-call]
+        if any(raised):
+            self._meter.add(Metric.QUEUE_RESETS)
+            log.error(
+                "the queue came back without its last writes; see: contox-ingest doctor",
+                partition=partition,
+            )
 
     async def _restore(self, partition: int, known_id: str) -> None:
         """Raise the counts of a queue that was emptied or replaced to what they were."""

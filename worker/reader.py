@@ -21,6 +21,7 @@ from worker.batch import Delivery
 from worker.lease import Lease, position
 
 log = get_log()
+FIRST = b"0-0"
 IDLE_BLOCK_MS = 500  # a stop is noticed at least this often
 COUNT_FIRST, COUNT_MAX = 16, 200  # entries asked for at once, each up to a body's limit
 
@@ -54,6 +55,7 @@ class Reader:
         self._suspects = 1  # the first own entry: the last process may have ended with it
         self._had_group = False
         self._next_claim_s = 0.0
+        self._claim_from: bytes = FIRST  # where the search for idle entries goes on
 
     async def open(self) -> None:
         """Create the group if it is missing; from the start, since storing twice is harmless.
@@ -83,7 +85,8 @@ class Reader:
         if time.monotonic() >= self._next_claim_s:
             if deliveries := await self._claim():
                 return deliveries
-            self._next_claim_s = time.monotonic() + self._claim_idle_s / 4
+            if self._claim_from == FIRST:
+                self._next_claim_s = time.monotonic() + self._claim_idle_s / 4
         return await self._gather()
 
     async def _own(self) -> list[Delivery]:
@@ -103,9 +106,14 @@ class Reader:
     async def _claim(self) -> list[Delivery]:
         """Entries that another worker has left idle for too long."""
         reply: Any = await self._queue.xautoclaim(
-            self._stream, GROUP, self._name, self._claim_idle_s * 1000, count=self._count
+            self._stream,
+            GROUP,
+            self._name,
+            self._claim_idle_s * 1000,
+            start_id=self._claim_from,
+            count=self._count,
         )
-        _, claimed, deleted = reply
+        self._claim_from, claimed, deleted = reply
         self._count_lost(deleted)
         if not claimed:
             return []

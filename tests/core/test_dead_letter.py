@@ -61,6 +61,7 @@ def test_reason_is_bounded() -> None:
         (b"1|proj_1|s|1|array|gzip|99999999|1|00", "?", 1),
         (b"1|\xff|s|1|array|gzip|5|1|00", "?", 1),
         (b"1||s|1|array|gzip|5|1|00", "?", 1),
+        (b"1|a\x00b|s|1|array|gzip|5|1|00", "?", 1),
         (b"", "?", 1),
     ],
 )

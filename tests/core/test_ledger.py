@@ -66,6 +66,19 @@ def test_lost() -> None:
     assert (found.in_flight, found.lost) == (4, 11)
 
 
+def test_stored_and_gone_from_the_stream() -> None:
+    """Events that were stored, and never settled since their stream was deleted, are not lost."""
+    totals = Totals(accepted=105, settled=0)
+    found = account(totals, stored=100, in_stream=5)
+    assert (found.in_flight, found.lost) == (5, 0)
+
+
+def test_settlements_rolled_back() -> None:
+    """A queue that has forgotten what was settled does not make its backlog look lost."""
+    found = account(Totals(accepted=105, settled=90), stored=100, in_stream=5)
+    assert (found.in_flight, found.lost) == (5, 0)
+
+
 def test_more_than_was_accepted() -> None:
     """Entries that no gateway has appended show as a negative loss."""
     assert of(Totals(accepted=5, settled=5), in_stream=2).lost == -2

@@ -34,6 +34,18 @@ async def test_queue_away(running: Running, start: Start, tmp_path: Path) -> Non
     assert spooled.gateway.degraded()[0] == "The queue is away: gone"
 
 
+async def test_full_backlog_of_a_queue_that_is_away(start: Start, tmp_path: Path) -> None:
+    """With a spool, the bounds of a queue that is away keep nothing out."""
+    running = await start(CONTOX_SPOOL_DIR=str(tmp_path / "spool"))
+    assert (await running.producer.post()).status == 202
+    running.gateway.backlog.full = "The backlog is full: a bound"
+    assert (await running.producer.post()).status == 503
+    running.gateway.publisher.away = "The queue is away: gone"
+    reply = await running.producer.post()
+    assert (reply.status, reply.headers["x-contox-durability"]) == (202, "spooled")
+    assert running.gateway.missing() == []
+
+
 async def test_tasks(running: Running, start: Start, tmp_path: Path) -> None:
     """The spool's drain runs beside the others, where there is a spool."""
     spooled = await start(CONTOX_SPOOL_DIR=str(tmp_path / "spool"))

@@ -116,7 +116,7 @@ async def assert_waits(admin: Redis, connection: AbstractConnection) -> None:
         assert tier.reached([1, 0])
         assert not tier.reached([0, 0])
     else:
-        with pytest.raises(SettingsForbidTier, match="older than Redis"):
+        with pytest.raises(SettingsForbidTier, match="cannot tell"):
             await fsynced(connection)
 
 
@@ -175,6 +175,26 @@ async def test_start_is_refused(admin: Redis, name: str, value: str, said: str) 
     """A gateway does not start on a server whose settings cannot give its tier."""
     await admin.config_set(name, value)
     with pytest.raises(SettingError, match=said):
+        await check_at_start(admin, read({}))
+
+
+async def test_hidden_settings_and_no_file(admin: Redis, connection: AbstractConnection) -> None:
+    """A server that hides its settings and has no append-only file is found out, too."""
+    await admin.config_set("appendonly", "no")
+    await admin.execute_command("ACL", "SETUSER", "default", "-config")
+    with pytest.raises(SettingsForbidTier, match="cannot tell"):
+        await fsynced(connection)
+
+
+@pytest.mark.parametrize(("maxmemory", "refused"), [("1gb", True), ("0", False)])
+async def test_server_that_evicts(admin: Redis, maxmemory: str, refused: bool) -> None:
+    """A gateway does not start on a server that may evict the stream itself."""
+    await admin.config_set("maxmemory-policy", "allkeys-lru")
+    await admin.config_set("maxmemory", maxmemory)
+    if refused:
+        with pytest.raises(SettingError, match="set it to noeviction"):
+            await check_at_start(admin, read({}))
+    else:
         await check_at_start(admin, read({}))
 
 

@@ -93,6 +93,36 @@ async def test_copy_is_older_than_the_store(queue: Redis, keeping: Keeping) -> N
     assert (await read_book(queue, 0)).projects["p"] == Totals(200, 200)
 
 
+async def test_without_its_last_writes(queue: Redis, keeping: Keeping) -> None:
+    """A queue that comes back as the same, and has forgotten appends, is found out."""
+    await append(queue, "p", 3)
+    await append(queue, "p", 4)
+    await keeping.books.watch()
+    forgotten, _ = (await queue.xrevrange(stream_key(0), count=1))[0]
+    await queue.xdel(stream_key(0), forgotten)
+    await queue.hset(LEDGER, mapping={"p|a": 3, "|a": 1})
+    await keeping.books.open(0)
+    assert keeping.meter.get(Metric.QUEUE_RESETS) == 1
+    assert (await read_book(queue, 0)).missing == 1
+    await keeping.books.watch()
+    assert keeping.meter.get(Metric.LEDGER_IMBALANCE) == 4
+
+
+async def test_second_worker_copies_on(queue: Redis, keeping: Keeping) -> None:
+    """A worker that finds the counts restored by another goes on copying them."""
+    await append(queue, "p", 3)
+    await keeping.books.watch()
+    await queue.flushall()
+    await queue.xgroup_create(stream_key(0), GROUP, id="0", mkstream=True)
+    settings = read({})
+    other = Books(queue, keeping.store, settings=settings, meter=Meter("worker"))
+    await other.open(0)
+    await keeping.books.open(0)
+    await append(queue, "p", 5)
+    await keeping.books.watch()
+    assert keeping.store.copies[0]["p"].accepted == 8
+
+
 async def test_no_stream(queue: Redis, keeping: Keeping) -> None:
     """Without a stream there is nothing pending, and the rest is shown."""
     await queue.delete(stream_key(0))

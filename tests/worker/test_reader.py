@@ -73,6 +73,23 @@ async def test_claimed(queue: Redis, ids: list[bytes]) -> None:
     assert two._meter.get(Metric.ENTRIES_CLAIMED) == 2
 
 
+async def test_claims_beyond_what_others_work_on(queue: Redis) -> None:
+    """Entries of a gone worker are found behind many that another one keeps in hand."""
+    found = [await append(queue, number) for number in range(400)]
+    await queue.xgroup_create(STREAM, GROUP, id="0")
+    await queue.xreadgroup(GROUP, "busy", {STREAM: ">"}, count=399)
+    await queue.xreadgroup(GROUP, "gone", {STREAM: ">"}, count=1)
+    await queue.xclaim(STREAM, GROUP, "gone", 0, found[399:], idle=5_000)
+    two = reader(queue, "two")
+    await two.open()
+    busy = Lease(queue, 0, name="busy", claim_idle_s=1)
+    for _ in range(5):
+        await busy.renew(found[:399])
+        if deliveries := await two.next():
+            break
+    assert [delivery.entry_id for delivery in deliveries] == found[399:]
+
+
 async def test_deleted_is_lost(queue: Redis, ids: list[bytes]) -> None:
     """Own entries that were deleted are counted as lost and pending no more; also the first one."""
     await queue.xdel(STREAM, *ids[:2])
