@@ -165,8 +165,8 @@ async def check_dead_letters(queue: Queue) -> Iterable[Answer]:
         return holds("no dead letters")
     whys = "; ".join(why[:REASON_CHARS] for why in list(reasons)[:REASONS_SHOWN])
     found = f"{some(sum(counts), 'dead letter')} (at most {bound:,} a partition). Latest: {whys}"
-    change = "Put right why they were refused, then send them again or purge them."
-    command = queue.cli(f"XREVRANGE {dead_letter_key(counts.index(max(counts)))} + - COUNT 10")
+    change = "Put right why they were refused, then replay or purge them."
+    command = "contox-ingest dead-letters list"
     if max(counts) >= bound:
         return broken(f"{found}. They are full: the drain stops", change, command)
     return warning(found, change, command)
