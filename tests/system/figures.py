@@ -24,7 +24,7 @@ def markdown(result: dict[str, Any]) -> str:
         "",
         "Every fault, in the order in which they struck:",
         "",
-        "| campaign | fault | at, s | duration, s | recovery, s |",
+        "| campaign | fault | at, s | lasted, s | recovery, s |",
         "|---|---|---|---|---|",
         *(one(part["name"], row) for part in campaigns for row in part["rows"]),
     ]
@@ -44,7 +44,7 @@ def totals(campaigns: list[dict[str, Any]]) -> list[str]:
 
 def by_kind(campaigns: list[dict[str, Any]]) -> list[str]:
     """A row for each kind of fault: how often, how long, and the longest recovery."""
-    lines = ["| fault | times | duration, s | longest recovery, s |", "|---|---|---|---|"]
+    lines = ["| fault | times | lasted at most, s | longest recovery, s |", "|---|---|---|---|"]
     rows: dict[str, list[dict[str, Any]]] = {}
     for part in campaigns:
         for row in part["rows"]:
@@ -52,15 +52,19 @@ def by_kind(campaigns: list[dict[str, Any]]) -> list[str]:
     for name, found in rows.items():
         longest = max(row["recovery_s"] for row in found)
         flag = " (too long or not as it should be)" if any(row["wrong"] for row in found) else ""
-        lines.append(
-            f"| {name} | {len(found)} | {found[0]['duration_s']:g} | {longest:.2f}{flag} |"
-        )
+        lasted = max(map(lasted_s, found))
+        lines.append(f"| {name} | {len(found)} | {lasted:.1f} | {longest:.2f}{flag} |")
     return lines
+
+
+def lasted_s(row: dict[str, Any]) -> float:
+    """From a fault's injection until it was healed; 0 for those that are over at once."""
+    return float(row["lasted_s"]) if row["duration_s"] else 0.0
 
 
 def one(campaign: str, row: dict[str, Any]) -> str:
     """A row for one fault."""
-    cells = (campaign, row["fault"], row["at_s"], f"{row['duration_s']:g}", row["recovery_s"])
+    cells = (campaign, row["fault"], row["at_s"], f"{lasted_s(row):.1f}", row["recovery_s"])
     return f"| {' | '.join(map(str, cells))} |"
 
 
