@@ -84,6 +84,8 @@ BAD_HEADS = {
     "other encoding": HEAD.replace(b"identity", b"br"),
     "no count": HEAD.replace(b"|1|17", b"||17"),
     "no timestamp": HEAD.replace(b"|1705312200|", b"||"),
+    "no project": HEAD.replace(b"|proj_1|", b"||"),
+    "project of a gateway that is none": HEAD.replace(b"proj_1", b"proj\x00"),
     "mac not hex": HEAD[:-2] + b"xx",
     "mac of odd length": HEAD[:-1],
 }
