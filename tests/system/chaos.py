@@ -122,6 +122,8 @@ def main() -> int:
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # clean up on the way out
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it, and
+    # so would the load, which is ended by it
     begun_s = time.monotonic()
     if options.only:
         part = run_part(options.only, long=options.form == "long", seed=options.seed)

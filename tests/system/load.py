@@ -33,7 +33,6 @@ class Load:
                 env={**os.environ, **who},
                 stdout=log,
                 stderr=log,
-                preexec_fn=heed_interrupts,
             )
         wait_until(
             lambda: rig.metric("events_accepted_total") > before, START_S, f"load; {self.tail()}"
@@ -66,8 +65,3 @@ class Load:
     def tail(self) -> str:
         """The end of what it has printed."""
         return self._log.read_text(errors="replace")[-2_000:]
-
-
-def heed_interrupts() -> None:
-    """In the child: be ended by SIGINT, though a shell's background job is started to ignore it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
