@@ -26,7 +26,7 @@ up: setup       ## run queue, gateway, worker and store here; ARGS="--port 9000"
 
 test: check     ## static checks, then the whole test suite
 	$(BIN)/python -m pytest --numprocesses 2 tests/core --cov --cov-report term:skip-covered --cov-fail-under 100
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadgroup --ignore tests/core $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --ignore tests/core $(ARGS)
 
 test-redis: setup  ## the tests that need a queue, on REDIS_SERVER instead of Valkey
 	CONTOX_TEST_QUEUE_SERVER=$(REDIS_SERVER) $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup tests/gateway tests/worker $(ARGS)

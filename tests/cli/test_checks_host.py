@@ -113,10 +113,10 @@ async def test_no_spool_directory(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("soft", "hard", "status", "command"),
     [
-        (10_100, 10_100, HOLDS, ""),
-        (10_099, 20_000, WARNING, "ulimit -n 10100"),
-        (1_024, resource.RLIM_INFINITY, WARNING, "ulimit -n 10100"),
-        (1_024, 4_096, WARNING, "ulimit -Hn 10100"),
+        (10_400, 10_400, HOLDS, ""),
+        (10_399, 20_000, WARNING, "ulimit -n 10400"),
+        (1_024, resource.RLIM_INFINITY, WARNING, "ulimit -n 10400"),
+        (1_024, 4_096, WARNING, "ulimit -Hn 10400"),
         (resource.RLIM_INFINITY, resource.RLIM_INFINITY, HOLDS, ""),
     ],
 )

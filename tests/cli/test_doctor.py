@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from cli.datadir import DataDir
 from runtime.queue import open_queue
-from tests.cli.conftest import Command, Result, Spawn, Stack, Store, Target, paste, until
+from tests.cli.conftest import Command, Result, Spawn, Stack, Store, Target, until
 from tests.cli.flow import append
 from tests.conftest import QueueServer
 
@@ -185,7 +185,7 @@ async def test_no_store(command: Command) -> None:
 
 
 async def test_under_up(spawn: Spawn, command: Command, tmp_path: Path) -> None:
-    """Under `up` every promise is checked and holds, and commands reach its queue by a line."""
+    """Under `up` every promise is checked and holds, and a dead letter is told with its remedy."""
     stack = Stack(tmp_path)
     try:
         stack.wait_ready()
@@ -201,9 +201,7 @@ async def test_under_up(spawn: Spawn, command: Command, tmp_path: Path) -> None:
         result = await command("doctor", *where, CONTOX_ACK="memory", CONTOX_CONNECTIONS_MAX="1")
         assert (result.status, "memory: a 202 says" in result.out) == (0, True)
         told = await with_dead_letter(command, directory)
-        (line,) = [line.strip() for line in told.splitlines() if "export CONTOX" in line]
-        pasted = paste(f'{line}; echo "$CONTOX_REDIS_URL"', tmp_path)
-        assert pasted.out.strip() == directory.running()["redisUrl"]
+        assert "contox-ingest dead-letters list" in told
     finally:
         stack.stop()
         stack.end()

@@ -57,6 +57,7 @@ def outage(part: Part, long: bool) -> None:
         built = rig.backlog()
         rig.store.start()
         drained_s = drain(rig, lasting_s)
+        left = rig.backlog() > ENTRIES
         time.sleep(0.5)
         load.halt()
         report = load.report()
@@ -74,10 +75,12 @@ def outage(part: Part, long: bool) -> None:
         "drained beside the load, entries/s": round(net_s, 1),
         "drained in, s": round(drained_s, 2),
     }
-    part.check("the rate was kept up", offered_s > 0.95 * RATE * BATCH, offered_s)
+    if long:  # rates are measured on a machine of its own, not beside other tests
+        part.check("the rate was kept up", offered_s > 0.95 * RATE * BATCH, offered_s)
+        part.check("the backlog grew as the load", built_s > 0.8 * RATE, part.figures)
+        part.check("the backlog drained twice as fast as it was built", net_s >= 2 * built_s, net_s)
     part.check("no answer but 202", not counts["refused"] and not counts["unknown"], counts)
-    part.check("the backlog grew as the load", built_s > 0.8 * RATE, part.figures)
-    part.check("the backlog drained twice as fast as it was built", net_s >= 2 * built_s, net_s)
+    part.check("the backlog was drained", not left, left)
     part.check("the order was kept", numbers == sorted(numbers), "numbers went back")
     part.check("nothing acknowledged is lost", report["verify"]["holds"], report["verify"])
 

@@ -60,7 +60,7 @@ def test_conservation(result: Result, campaign: str) -> None:
 
 
 def test_store_outage(result: Result) -> None:
-    """A store outage is unseen by producers, drained in half its time, and in order."""
+    """A store outage is unseen by producers, and drained in order."""
     assert result("outage")["wrong"] == []
 
 
