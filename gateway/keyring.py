@@ -7,7 +7,7 @@ Solution      Memory, then Redis, then the store; one lookup at a time per proje
               exist is remembered too, apart, so that made-up ids cannot push out real ones; a
               pushed invalidation empties the entry; unknown projects are verified against a decoy.
 Cost          The first request of a project, and one each time its entry expires, waits for the
-              lookup.
+              lookup. While the store is away, keys that have expired are used on.
 """
 
 import asyncio
@@ -31,6 +31,7 @@ from store.sealing import Sealer, SealError
 log = get_log()
 LOOKUPS_MAX = 256  # at once; over this, cold projects are asked to retry
 UNKNOWN_MAX = 10_000
+STALE_S = 5  # for expired keys to be used on, before a store that is away is asked again
 CHANNEL_POLL_S = 5
 
 
@@ -145,8 +146,16 @@ class Keyring:
             lookup.exception()  # each waiter has been told; none may be left
 
     async def _look_up(self, project_id: str) -> Credentials:
-        invalidations = self._invalidations
-        keys = await self._fetch(project_id)
+        invalidations, known = self._invalidations, self._known.get(project_id)
+        try:
+            keys = await self._fetch(project_id)
+        except Unavailable:
+            if known is None or invalidations != self._invalidations:
+                raise
+            # Nobody can have changed them meanwhile: that takes the store, and would be pushed.
+            self._meter.add(Metric.KEYRING_LOOKUPS, 1, "stale")
+            self._known.put(project_id, known[0], self._clock() + STALE_S)
+            return known[0]
         credentials = self._open(project_id, keys) if keys else self._decoy
         if invalidations == self._invalidations:
             shelf, ttl_s = (self._known, self._ttl_s) if keys else (self._unknown, UNKNOWN_TTL_S)

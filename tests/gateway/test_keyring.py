@@ -29,12 +29,15 @@ class CountedProjects(MemoryProjects):
     def __init__(self) -> None:
         super().__init__()
         self.lookups = 0
+        self.away = False
         self.go_on = asyncio.Event()
         self.go_on.set()
 
     async def keys(self, project_id: str) -> ProjectKeys | None:
         """See core.ports.ProjectStore."""
         self.lookups += 1
+        if self.away:
+            raise Unavailable
         found = await super().keys(project_id)
         await self.go_on.wait()
         return found
@@ -104,6 +107,26 @@ async def test_memory_then_redis_then_store(
     assert verifies(keyring.cached("proj_1"), "one")
     assert verifies(await make(queue, projects, time).load("proj_1"), "one")
     assert projects.lookups == 1
+
+
+async def test_expired_while_the_store_is_away(
+    keyring: Keyring, queue: Redis, projects: CountedProjects, time: Time
+) -> None:
+    """While the store is away, expired keys are used on, unless they were invalidated."""
+    await keyring.load("proj_1")
+    await queue.flushall()
+    time.now_s += 31
+    projects.away = True
+    assert keyring.cached("proj_1") is None
+    assert verifies(await keyring.load("proj_1"), "one")
+    assert verifies(keyring.cached("proj_1"), "one")
+    time.now_s += 6
+    assert keyring.cached("proj_1") is None
+    keyring.forget("proj_1")
+    with pytest.raises(Unavailable):
+        await keyring.load("proj_1")
+    projects.away = False
+    assert verifies(await keyring.load("proj_1"), "one")
 
 
 async def test_one_flight(keyring: Keyring, projects: CountedProjects) -> None:
