@@ -17,7 +17,7 @@ from tests.system.rig import STREAM, Rig, Wanted
 from tests.system.stores import Sqlite
 
 ENTRIES = 100  # acknowledged and not stored, before they are taken away
-TOLD_S = 5  # for a metric to show
+TOLD_S = 30  # for a metric to show, beside other tests
 RATE = 100
 BATCH = 20
 EVENTLY = ("--profile", "batch", "--batch-size", str(BATCH), "--rate", str(RATE))
