@@ -90,7 +90,7 @@ class SpoolFile:
             raise SettingError(f"CONTOX_SPOOL_DIR {directory} cannot be used: {error}.") from None
         try:
             self._db = self._open()
-        except BaseException:
+        except BaseException:  # whatever it was, the lock must not outlive it; raised on
             os.close(self._lock)
             raise
 
@@ -176,7 +176,7 @@ class SpoolFile:
                 self._db = db
                 self._check_format()
                 self._retry_unreadable()
-            except BaseException:
+            except BaseException:  # whatever it was, the file must not stay open; raised on
                 db.close()
                 raise
         except (sqlite3.Error, OSError) as error:
@@ -251,7 +251,7 @@ class SpoolFile:
         try:
             yield
             self._db.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # whatever it was, nothing of it may be committed later; raised on
             if self._db.in_transaction:  # some failures have ended it already
                 self._db.execute("ROLLBACK")
             raise
