@@ -4,30 +4,54 @@
     signed := X-Contox-Timestamp  "."  the body's bytes on the wire (compressed, if they are)
 
 Everything here is bytes in, bytes out: header text that is not ASCII is compared, not decoded.
+
+A key is kept as the two SHA-256 states that it begins with, inner and outer (RFC 2104, section 4):
+copying those costs a third of keying anew, and half of what `hmac.HMAC` objects cost to copy.
 """
 
 import hashlib
 import hmac
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from core.errors import AuthFailure, unauthorized
 
 PREFIX = b"sha256="
+SIGNATURE_BYTES = len(PREFIX) + 64  # of a header with one signature: there is nothing to split
 TIMESTAMP_DIGITS_MAX = 11  # Unix seconds reach 12 digits in the year 33658
+BLOCK_BYTES = 64  # of SHA-256
+IPAD, OPAD = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
+COPIED_BYTES_MAX = 4096  # up to here joining costs less than a second update
 SIGNATURES_MAX = 8  # in one header; each is compared with each live secret
 
 
-def keyed(secret: str) -> hmac.HMAC:
-    """An HMAC state that has taken in the key; copying it costs half of keying a new one."""
-    return hmac.new(secret.encode(), digestmod=hashlib.sha256)
+class Key(NamedTuple):
+    """A secret, taken in: SHA-256 states of the key XOR ipad, and of the key XOR opad."""
+
+    inner: Any  # what hashlib.sha256 gives; its type has no public name
+    outer: Any
 
 
-def mac_of(key: hmac.HMAC, timestamp: bytes, body: bytes) -> bytes:
+def keyed(secret: str) -> Key:
+    """The key of a secret, which serves any number of MACs."""
+    key = secret.encode()
+    if len(key) > BLOCK_BYTES:
+        key = hashlib.sha256(key).digest()
+    key = key.ljust(BLOCK_BYTES, b"\0")
+    return Key(hashlib.sha256(key.translate(IPAD)), hashlib.sha256(key.translate(OPAD)))
+
+
+def mac_of(key: Key, timestamp: bytes, body: bytes) -> bytes:
     """The 32 bytes that a request is signed with."""
-    state = key.copy()
-    state.update(timestamp + b".")
-    state.update(body)
-    return state.digest()
+    inner, outer = key[0].copy(), key[1].copy()
+    if len(body) < COPIED_BYTES_MAX:
+        inner.update(timestamp + b"." + body)
+    else:
+        inner.update(timestamp + b".")
+        inner.update(body)
+    outer.update(inner.digest())
+    mac: bytes = outer.digest()
+    return mac
 
 
 def sign(secret: str, *, timestamp_s: int, body: bytes) -> str:
@@ -48,7 +72,7 @@ def parse_timestamp(timestamp: bytes, *, now_s: int, window_s: int) -> int:
     return timestamp_s
 
 
-def verify(keys: Sequence[hmac.HMAC], *, timestamp: bytes, body: bytes, signature: bytes) -> bytes:
+def verify(keys: Sequence[Key], *, timestamp: bytes, body: bytes, signature: bytes) -> bytes:
     """The MAC (32 bytes) that the header's signature proves, by any of `keys`.
 
     keys: the project's live secrets as `keyed` gives them, newest first; never empty.
@@ -56,7 +80,10 @@ def verify(keys: Sequence[hmac.HMAC], *, timestamp: bytes, body: bytes, signatur
     that the time taken tells neither which one matched nor how far.
     Raises Rejected (unauthorized).
     """
-    candidates = [part.strip() for part in signature.split(b",", SIGNATURES_MAX)][:SIGNATURES_MAX]
+    candidates = [signature]
+    if len(signature) != SIGNATURE_BYTES:
+        parts = signature.split(b",", SIGNATURES_MAX)
+        candidates = [part.strip() for part in parts[:SIGNATURES_MAX]]
     proven = None
     for key in keys:
         mac = mac_of(key, timestamp, body)

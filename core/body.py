@@ -14,7 +14,7 @@ import msgspec
 
 from core.compression import Encoding, decompress, too_large
 from core.errors import Reason, Rejected
-from core.event import Event, fault
+from core.event import Event, all_valid, fault
 
 DEPTH_MAX = 128  # of nested arrays and objects, the document itself included
 # Possessive, and an open string runs to the end: linear in time on any bytes.
@@ -22,6 +22,7 @@ STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 STRUCTURE = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1, ord(","): 0}
 NOT_STRUCTURE = bytes(set(range(256)) - set(STRUCTURE))
 WHITESPACE = b" \t\r\n"
+IS_NDJSON = {b"application/json": False, b"application/x-ndjson": True}  # as they are mostly sent
 
 _decode_event = msgspec.json.Decoder(Event).decode
 _decode_events = msgspec.json.Decoder(list[Event]).decode
@@ -70,14 +71,15 @@ def parse(wire: bytes, *, content_type: bytes | None, encoding: Encoding, limits
 
     wire: the body as signed. Raises Rejected if no event of it can be taken.
     """
-    ndjson = _is_ndjson(content_type)
+    ndjson = IS_NDJSON.get(content_type or b"")
+    if ndjson is None:
+        ndjson = _is_ndjson(content_type)
     text = decompress(wire, encoding, bytes_max=limits.decoded_bytes_max)
     if ndjson:
         return _parse_lines(wire, text, encoding, limits)
     if not _is_utf8(text):
         raise Rejected(Reason.INVALID_JSON, "The body is not UTF-8")
-    first = text.lstrip(WHITESPACE)[:1]
-    if first == b"[":
+    if text[:1] != b"{" and text.lstrip(WHITESPACE)[:1] == b"[":
         return _parse_array(wire, text, encoding, limits)
     event = _parse_one(text, limits)
     return Batch(Form.SINGLE, encoding, wire, [event], [], 1)
@@ -150,7 +152,7 @@ def _parse_array(wire: bytes, text: bytes, encoding: Encoding, limits: Limits) -
     _check_count(len(events), limits)
     if not _surely_shallow(brackets, events):
         _check_structure(text, elements_max=limits.batch_events_max)
-    if len(text) > limits.event_bytes_max or any(fault(e, limits.event_types) for e in events):
+    if len(text) > limits.event_bytes_max or not all_valid(events, limits.event_types):
         return _parse_elements(wire, text, encoding, limits)
     return Batch(Form.ARRAY, encoding, wire, [*events], [], len(events))
 

@@ -47,10 +47,18 @@ class Entry(msgspec.Struct, frozen=True):
 
 def encode_header(entry: Entry) -> bytes:
     """The entry's `h` field."""
-    return (
-        f"{VERSION}|{entry.project}|{entry.session}|{entry.received_ms}|{entry.form}"
-        f"|{entry.encoding}|{entry.count}|{entry.timestamp_s}|{entry.mac.hex()}"
-    ).encode()
+    fields = (
+        VERSION,
+        entry.project,
+        entry.session,
+        str(entry.received_ms),
+        entry.form,  # joined, not formatted: that would cost an enum more than all the rest
+        entry.encoding,
+        str(entry.count),
+        str(entry.timestamp_s),
+        entry.mac.hex(),
+    )
+    return "|".join(fields).encode()
 
 
 def decode(fields: dict[bytes, bytes]) -> Entry:

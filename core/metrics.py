@@ -146,46 +146,63 @@ class Sample(NamedTuple):
     buckets: tuple[int, ...]
 
 
+class Cell:
+    """The number of one series; a hot path keeps hold of it, and adds to `value` itself."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: float = 0
+
+
 class Meter:
     """The counters of one process in its role. Not for several threads."""
 
     def __init__(self, role: Role) -> None:
-        self._values: dict[Metric, dict[tuple[str, ...], float]] = {
+        self._cells: dict[Metric, dict[tuple[str, ...], Cell]] = {
             metric: {} for metric in Metric if metric.value.role == role
         }
         self._buckets: dict[Metric, list[int]] = {
             metric: [0] * (len(metric.value.bounds) + 1)
-            for metric in self._values
+            for metric in self._cells
             if metric.value.kind == "histogram"
         }
-        for metric, series in self._values.items():
+        for metric in self._cells:
             if not metric.value.labels:
-                series[()] = 0  # a counter that nothing has touched reads 0, not absent
+                self.cell(metric)  # a counter that nothing has touched reads 0, not absent
+
+    def cell(self, metric: Metric, *labels: str) -> Cell:
+        """The series with these label values, which appears with this."""
+        series = self._cells[metric]
+        found = series.get(labels)
+        if found is None:
+            found = series[labels] = Cell()
+        return found
 
     def add(self, metric: Metric, amount: float = 1, *labels: str) -> None:
         """Add to a counter."""
-        series = self._values[metric]
-        series[labels] = series.get(labels, 0) + amount
+        self.cell(metric, *labels).value += amount
 
     def set(self, metric: Metric, value: float, *labels: str) -> None:
         """Set a gauge."""
-        self._values[metric][labels] = value
+        self.cell(metric, *labels).value = value
 
     def observe(self, metric: Metric, value: float) -> None:
         """Count a value, in the metric's unit, into a histogram."""
-        self._values[metric][()] += value
+        self._cells[metric][()].value += value
         self._buckets[metric][bisect_left(metric.value.bounds, value)] += 1
 
     def get(self, metric: Metric, *labels: str) -> float:
         """The value of one series; 0 if nothing has touched it."""
-        return self._values[metric].get(labels, 0)
+        found = self._cells[metric].get(labels)
+        return found.value if found else 0
 
     def metrics(self) -> Iterator[Metric]:
         """The metrics of this process's role."""
-        yield from self._values
+        yield from self._cells
 
     def samples(self, metric: Metric) -> Iterator[Sample]:
         """Every series of a metric; a histogram's value is the sum of what was observed."""
         buckets = tuple(self._buckets.get(metric, ()))
-        for labels, value in self._values[metric].items():
-            yield Sample(labels, value, buckets)
+        for labels, cell in self._cells[metric].items():
+            yield Sample(labels, cell.value, buckets)

@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from core.event import Event, fault, occurred_ms, rfc_3339
+from core.event import Event, all_valid, fault, occurred_ms, rfc_3339
 
 decode = msgspec.json.Decoder(Event).decode
 
@@ -154,6 +154,29 @@ def test_allow_list_of_types() -> None:
     types = frozenset({"session_save", "git_digest"})
     assert fault(event("git_digest"), types) is None
     assert fault(event("git_diges"), types) == "`event` must be one of git_digest, session_save"
+
+
+TEXTS = st.sampled_from(["a", "b.c", "", "a\n", "a\nb", "\n", "\0", "é", "x" * 64, "x" * 129])
+PAYLOADS = st.sampled_from([b"{}", b"[]", b'"\0{"', b'{"a":"\0{"}', b"1", b"\0", b'["\0{\0{"]'])
+EVENTS = st.builds(
+    event,
+    TEXTS,
+    PAYLOADS,
+    id=st.none() | TEXTS,
+    timestamp=st.sampled_from([None, 1, -1, "x", "2024-01-15T09:30:00Z"]),
+)
+
+
+@given(st.lists(EVENTS, max_size=4), st.sampled_from([frozenset(), frozenset({"a", "b.c"})]))
+@example([event("a", b'"\0{"'), event()], frozenset())
+@example([event(id="a\nb"), event()], frozenset())
+@example([event(), event("b.c", id="y", timestamp=1)], frozenset({"a", "b.c"}))
+def test_all_at_once(events: list[Event], types: frozenset[str]) -> None:
+    """What is found valid all at once is so one by one; NUL alone may need the closer look."""
+    faults = [fault(one, types) for one in events]
+    surely = all_valid(events, types)
+    assert not (surely and any(faults))
+    assert surely or any(faults) or any(b"\0" in bytes(one.payload) for one in events)
 
 
 @given(st.none() | st.text() | st.integers() | st.floats())
