@@ -6,10 +6,12 @@ a partition's keys share a slot, so one transaction can write a dead letter and 
 """
 
 import zlib
+from functools import lru_cache
 
 GROUP = "contox-workers"
 
 
+@lru_cache(maxsize=100_000)
 def partition_of(project: str, partitions: int) -> int:
     """The partition, 0 to `partitions` - 1, that takes this project's events."""
     return zlib.crc32(project.encode()) % partitions

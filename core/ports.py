@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple, Protocol
 
 from core.codec import Entry
+from core.errors import Unavailable
 from core.event import Row
 from core.ledger import Totals
 
@@ -141,8 +142,21 @@ class Conflict(Exception):
     """What was to be created exists already."""
 
 
+class Receipt(Protocol):
+    """Told once what has become of an append. It must not raise."""
+
+    def accepted(self, durability: str) -> None:
+        """The entry is in the queue, and has reached this durability."""
+
+    def refused(self, error: Unavailable) -> None:
+        """It is not, unless the connection broke with the append under way: then it may be."""
+
+
 class EventQueue(Protocol):
     """Where accepted requests wait for the worker."""
+
+    def put(self, entry: Entry, receipt: Receipt) -> None:
+        """As `append`, without waiting: `receipt` is told, unless this raises at once."""
 
     async def append(self, entry: Entry) -> str:
         """Append one entry and return the durability it has reached.

@@ -13,6 +13,7 @@ from core.ports import (
     Page,
     Project,
     ProjectKeys,
+    Receipt,
     SealedSecret,
     cursor_after,
     parse_cursor,
@@ -136,6 +137,14 @@ class MemoryQueue:
         self.entries: list[Entry] = []
         self.durability = durability
         self.failing: Unavailable | None = None
+
+    def put(self, entry: Entry, receipt: Receipt) -> None:
+        """See core.ports.EventQueue."""
+        if self.failing:
+            receipt.refused(self.failing)
+        else:
+            self.entries.append(entry)
+            receipt.accepted(self.durability)
 
     async def append(self, entry: Entry) -> str:
         """See core.ports.EventQueue."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable
+from random import random
 
 from aiohttp import web
 
@@ -50,13 +51,13 @@ class Endpoint:
 
         A client in a loop that takes no heed of Retry-After sends its next request once it has the
         answer, and refusing is as much work as accepting: it would take the processor from others.
-        The bound keeps what waits small; beyond it the answer is given at once.
+        The waits differ, so that many connections do not come back as one. The bound keeps what waits small; beyond it the answer is given at once.
         """
         if self._penalties >= PENALTIES_MAX:
             return
         self._penalties += 1
         try:
-            await asyncio.sleep(PENALTY_S)
+            await asyncio.sleep(PENALTY_S * (0.5 + random()))  # noqa: S311 - no secret
         finally:
             self._penalties -= 1
 

@@ -4,10 +4,43 @@ Only a queue that cannot be reached is replaced. A full backlog, or too much in 
 as before: the spool is not a second queue.
 """
 
+import asyncio
+from collections.abc import Callable
+
 from core.codec import Entry
 from core.errors import Reason, Unavailable
+from core.ports import Receipt
 from gateway.publisher import Publisher
+from gateway.receipts import appended
 from gateway.spool import Spool
+
+
+class _OrSpool:
+    """A Receipt that goes to the spool with what the queue could not be reached for.
+
+    An append whose outcome is unknown is spooled too: it may then be in the queue twice, and is
+    stored once, since events have identities.
+    """
+
+    __slots__ = ("_entry", "_receipt", "_spool")
+
+    def __init__(
+        self, spool: Callable[[Entry, Receipt], None], entry: Entry, receipt: Receipt
+    ) -> None:
+        self._spool = spool
+        self._entry = entry
+        self._receipt = receipt
+
+    def accepted(self, durability: str) -> None:
+        """See core.ports.Receipt."""
+        self._receipt.accepted(durability)
+
+    def refused(self, error: Unavailable) -> None:
+        """See core.ports.Receipt."""
+        if error.reason is Reason.QUEUE_UNAVAILABLE:
+            self._spool(self._entry, self._receipt)
+        else:
+            self._receipt.refused(error)
 
 
 class SpooledQueue:
@@ -16,19 +49,34 @@ class SpooledQueue:
     def __init__(self, publisher: Publisher, spool: Spool) -> None:
         self._publisher = publisher
         self.spool = spool
+        self._spooling: set[asyncio.Task[None]] = set()
 
-    async def append(self, entry: Entry) -> str:
-        """See core.ports.EventQueue.
-
-        An append whose outcome is unknown is spooled too: it may then be in the queue twice, and is
-        stored once, since events have identities.
-        """
+    def put(self, entry: Entry, receipt: Receipt) -> None:
+        """See core.ports.EventQueue."""
+        or_spool = _OrSpool(self._start_spooling, entry, receipt)
         try:
-            return await self._publisher.append(entry)
+            self._publisher.put(entry, or_spool)
         except Unavailable as error:
             if error.reason is not Reason.QUEUE_UNAVAILABLE:
                 raise
-        return await self.spool.append(entry)
+            or_spool.refused(error)
+
+    async def append(self, entry: Entry) -> str:
+        """See core.ports.EventQueue."""
+        return await appended(self, entry)
+
+    def _start_spooling(self, entry: Entry, receipt: Receipt) -> None:
+        task = asyncio.create_task(self._spool(entry, receipt))
+        self._spooling.add(task)
+        task.add_done_callback(self._spooling.discard)
+
+    async def _spool(self, entry: Entry, receipt: Receipt) -> None:
+        try:
+            durability = await self.spool.append(entry)
+        except Unavailable as error:
+            receipt.refused(error)
+        else:
+            receipt.accepted(durability)
 
     def missing(self) -> list[str]:
         """What keeps it from taking entries now."""

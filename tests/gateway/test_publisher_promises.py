@@ -14,7 +14,7 @@ from core.codec import decode
 from core.errors import Reason, Unavailable
 from core.metrics import Metric
 from core.partitions import ledger_key, stream_key
-from gateway.publisher import CALL_ENTRIES_MAX
+from gateway.call import CALL_ENTRIES_MAX
 from runtime.ledger import read_book
 from runtime.queue import open_queue
 from tests.conftest import QueueServer
