@@ -28,8 +28,10 @@ def crockford(time_ms: int, tail: bytes) -> str:
     high, low = int.from_bytes(tail[:5], "big"), int.from_bytes(tail[5:], "big")
     return (
         f"{_time_digits(time_ms)}"
-        f"{PAIRS[high >> 30]}{PAIRS[high >> 20 & 1023]}{PAIRS[high >> 10 & 1023]}{PAIRS[high & 1023]}"
-        f"{PAIRS[low >> 30]}{PAIRS[low >> 20 & 1023]}{PAIRS[low >> 10 & 1023]}{PAIRS[low & 1023]}"
+        f"{PAIRS[high >> 30]}{PAIRS[high >> 20 & 1023]}"
+        f"{PAIRS[high >> 10 & 1023]}{PAIRS[high & 1023]}"
+        f"{PAIRS[low >> 30]}{PAIRS[low >> 20 & 1023]}"
+        f"{PAIRS[low >> 10 & 1023]}{PAIRS[low & 1023]}"
     )
 
 

@@ -8,7 +8,6 @@ parsed.
 
 import time
 from collections.abc import Callable, Iterable
-from hmac import HMAC
 
 import msgspec
 
@@ -138,7 +137,7 @@ def _verify(
     credentials: Credentials, timestamp: bytes, body: bytes, signature: bytes, now_ms: int
 ) -> bytes:
     """The MAC; an unknown project costs the same, against a decoy, and is never let through."""
-    keys: list[HMAC] = credentials.live(now_ms)
+    keys = credentials.live(now_ms)
     try:
         mac = verify(keys, timestamp=timestamp, body=body, signature=signature)
     except Rejected:

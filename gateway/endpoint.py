@@ -51,7 +51,8 @@ class Endpoint:
 
         A client in a loop that takes no heed of Retry-After sends its next request once it has the
         answer, and refusing is as much work as accepting: it would take the processor from others.
-        The waits differ, so that many connections do not come back as one. The bound keeps what waits small; beyond it the answer is given at once.
+        The waits differ, so that many connections do not come back all at once. The bound keeps
+        what waits small; beyond it the answer is given at once.
         """
         if self._penalties >= PENALTIES_MAX:
             return

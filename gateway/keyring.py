@@ -11,7 +11,6 @@ Cost          The first request of a project, and one each time its entry expire
 """
 
 import asyncio
-import hmac
 import os
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from core.auth import keyed
+from core.auth import Key, keyed
 from core.errors import Reason, Unavailable
 from core.metrics import Meter, Metric
 from core.ports import ProjectKeys, ProjectStore
@@ -39,9 +38,9 @@ class Credentials(NamedTuple):
     """A project's opened keys; `status` is None for a project that does not exist."""
 
     status: str | None
-    secrets: tuple[tuple[hmac.HMAC, int | None], ...]  # keyed state, expires_ms; newest first
+    secrets: tuple[tuple[Key, int | None], ...]  # key, expires_ms; newest first
 
-    def live(self, now_ms: float) -> list[hmac.HMAC]:
+    def live(self, now_ms: float) -> list[Key]:
         """The keys that verify now; at least one."""
         return [
             key for key, expires_ms in self.secrets if expires_ms is None or expires_ms > now_ms

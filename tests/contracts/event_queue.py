@@ -8,6 +8,7 @@ import msgspec
 from core.body import Form
 from core.codec import Entry
 from core.compression import Encoding
+from core.errors import Unavailable
 from core.ports import EventQueue
 
 ENTRY = Entry(
@@ -29,6 +30,21 @@ def entry(number: int) -> Entry:
     return msgspec.structs.replace(ENTRY, session=f"sess_{number}")
 
 
+class Noted:
+    """A Receipt that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str | Unavailable] = []
+
+    def accepted(self, durability: str) -> None:
+        """See core.ports.Receipt."""
+        self.told.append(durability)
+
+    def refused(self, error: Unavailable) -> None:
+        """See core.ports.Receipt."""
+        self.told.append(error)
+
+
 class EventQueueContract:
     """Subclasses give `event_queue`, an empty EventQueue, and `appended`, which reads it back."""
 
@@ -37,6 +53,17 @@ class EventQueueContract:
         durability = await event_queue.append(ENTRY)
         assert durability in ("memory", "fsynced", "replicated", "spooled")
         assert await appended() == [ENTRY]
+
+    async def test_put(self, event_queue: EventQueue, appended: Appended) -> None:
+        """A receipt is told once what the entry has reached, and the entry is there then."""
+        receipt = Noted()
+        event_queue.put(ENTRY, receipt)
+        async with asyncio.timeout(10):
+            while not receipt.told:
+                await asyncio.sleep(0.01)
+        assert await appended() == [ENTRY]
+        assert len(receipt.told) == 1
+        assert receipt.told[0] in ("memory", "fsynced", "replicated", "spooled")
 
     async def test_order(self, event_queue: EventQueue, appended: Appended) -> None:
         """Entries appended together are all there, in the order of the calls."""

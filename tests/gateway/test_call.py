@@ -1,0 +1,59 @@
+"""A script call: what it counts, its bytes, and whom it tells."""
+
+import msgspec
+import pytest
+
+from core.codec import encode_header
+from core.errors import Reason, Unavailable
+from gateway.call import Call
+from gateway.resp import bulk
+from tests.contracts.event_queue import ENTRY, Noted
+
+
+def test_packed() -> None:
+    """Events are counted by project, entries in all; then come headers and bodies, in order."""
+    call = Call(2)
+    other = msgspec.structs.replace(ENTRY, project="proj_2", count=5)
+    for entry in (ENTRY, other, ENTRY):
+        call.add(entry, Noted(), bytes_max=10_000)
+    assert call.fields == ["proj_1|a", "proj_2|a", "|a"]
+    packed = b"".join(call.packed(["", "", "the-id"]))
+    counts = (b"the-id", b"3", b"proj_1|a", b"2", b"proj_2|a", b"5", b"|a", b"3")
+    parts = [part for e in (ENTRY, other, ENTRY) for part in (encode_header(e), e.body)]
+    assert packed.startswith(b"*19\r\n")
+    assert packed.endswith(b"".join(map(bulk, (*counts, *parts))))
+
+
+def test_bytes_max() -> None:
+    """What has no room any more is not taken in, and holds nothing."""
+    call = Call(0)
+    with pytest.raises(Unavailable) as refused:
+        call.add(ENTRY, Noted(), bytes_max=len(ENTRY.body))
+    assert refused.value.reason is Reason.OVERLOADED
+    assert (len(call), call.size) == (0, 0)
+
+
+class Broken(Noted):
+    """A Receipt with a bug."""
+
+    def accepted(self, durability: str) -> None:
+        """Breaks its promise."""
+        raise RuntimeError(durability)
+
+    def refused(self, error: Unavailable) -> None:
+        """Breaks its promise."""
+        raise RuntimeError(str(error))
+
+
+def test_one_that_cannot_be_told() -> None:
+    """A receipt that raises keeps no other from being told."""
+    call, receipts = Call(0), [Noted(), Broken(), Noted()]
+    for receipt in receipts:
+        call.add(ENTRY, receipt, bytes_max=10_000)
+    call.accepted("memory")
+    call.refused(Reason.BACKLOG_FULL)
+    for receipt in (receipts[0], receipts[2]):
+        durability, error = receipt.told
+        assert durability == "memory"
+        assert isinstance(error, Unavailable)
+        assert error.reason is Reason.BACKLOG_FULL
