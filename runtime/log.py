@@ -40,6 +40,11 @@ def configure(role: str, level: str) -> None:
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
 
 
+def tell_process(number: int) -> None:
+    """Have each further line say which of a role's processes has logged it."""
+    structlog.contextvars.bind_contextvars(process=number)
+
+
 def get_log() -> Any:
     """The process's logger: `log.info("what happened", key=value)`."""
     return structlog.get_logger()
