@@ -43,9 +43,9 @@ def to_bytes(figures: Figures) -> bytes:
     """Figures in the format above."""
     return msgspec.msgpack.encode(
         [
-            (metric.name, *sample)
+            (metric.name, labels, float(value), buckets)  # some gauges are set to a truth
             for metric in figures.metrics()
-            for sample in figures.samples(metric)
+            for labels, value, buckets in figures.samples(metric)
         ]
     )
 
