@@ -1,23 +1,19 @@
-"""Single roles, for containers: `gateway`, `worker`; and what operators ask of them."""
+"""The roles as commands, `gateway` and `worker`; and what operators ask of them."""
 
 import os
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
-import uvloop
 
+from cli import serve
 from cli.errors import CliError
 from cli.options import Json
 from cli.output import print_json, print_table
-from core.settings import PREFIX, SettingError, Settings, masked, read, table, unknown
-from runtime.log import configure, get_log, tell_process
+from core.settings import PREFIX, read, table
 
-READ_ELSEWHERE = frozenset(PREFIX + name for name in ("URL", "PROJECT", "SECRET", "DATA_DIR"))
 READY_TIMEOUT_S = 3
 READY_BYTES_MAX = 2_000
 RoleName = Annotated[
@@ -36,62 +32,12 @@ Uds = Annotated[
 
 def gateway_role(processes: Processes = None, uds: Uds = None) -> None:
     """Run a gateway: takes events over HTTP. Settings come from the environment."""
-    from gateway.main import run  # noqa: PLC0415 - each role imports its own
-    from gateway.processes import Place, count_of, run_all  # noqa: PLC0415
-    from runtime.processes import StartError  # noqa: PLC0415
-
-    settings = _start("gateway", {"CONTOX_PROCESSES": processes, "CONTOX_UDS": uds})
-    count = count_of(settings)
-    if count == 1:
-        _run("gateway", run(settings))
-        return
-
-    def serve(own: Settings, place: Place, works: Callable[[], None]) -> None:
-        tell_process(place.number)
-        _run("gateway", run(own, place, works))
-
-    with _told("gateway"):
-        try:
-            status = run_all(settings, count, serve, (CliError, SettingError))
-        except StartError as error:
-            raise CliError(str(error)) from None
-    sys.exit(status)
+    serve.gateway(processes, uds)
 
 
 def worker_role() -> None:
     """Run a worker: stores what the gateways have accepted. Settings come from the environment."""
-    from worker.main import run  # noqa: PLC0415
-
-    _run("worker", run(_start("worker", {})))
-
-
-def _start(name: str, given: dict[str, str | None]) -> Settings:
-    """The settings, with what the command line says in place of the environment; and the log."""
-    environ = {**os.environ, **{k: v for k, v in given.items() if v is not None}}
-    settings = read(environ)
-    configure(name, settings.log_level)
-    log = get_log()
-    for sentence in unknown(environ, READ_ELSEWHERE):
-        log.warning(sentence)
-    log.info("settings", **masked(settings))
-    return settings
-
-
-def _run(name: str, role: Coroutine[Any, Any, None]) -> None:
-    with _told(name):
-        uvloop.run(role)
-
-
-@contextmanager
-def _told(name: str) -> Iterator[None]:
-    """A failure to listen as a sentence."""
-    try:
-        yield
-    except OSError as error:
-        raise CliError(
-            f"The {name} cannot start: {error}; are CONTOX_HOST, CONTOX_PORT and"
-            " CONTOX_WORKER_PORT right?"
-        ) from None
+    serve.worker()
 
 
 def ready(role: RoleName = None) -> None:

@@ -31,7 +31,9 @@ def configure(role: str, level: str) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # a line in one write: others write, too
+        logger_factory=structlog.WriteLoggerFactory(
+            sys.stderr
+        ),  # a line in one write: others write, too
     )
     structlog.contextvars.bind_contextvars(role=role)
     formatter = structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
