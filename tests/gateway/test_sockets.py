@@ -1,7 +1,6 @@
 """Sockets on real addresses: shared ports, taken ones, and what may lie at a Unix socket's path."""
 
 import errno
-import os
 import socket
 import stat
 import tempfile
@@ -100,9 +99,11 @@ def test_stale(path: Path) -> None:
 def test_answered(path: Path) -> None:
     """A file that somebody answers on stays, and is not taken."""
     with unix_listener(path, 0o660):
-        with pytest.raises(OSError, match="another process listens on it"):
-            with unix_listener(path, 0o660):
-                pass
+        with (
+            pytest.raises(OSError, match="another process listens on it"),
+            unix_listener(path, 0o660),
+        ):
+            pass
         assert path.exists()
 
 
@@ -113,26 +114,29 @@ def test_busy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         busy.bind(str(path))
         busy.listen(0)
         client.connect(str(path))  # its queue is full now
-        with pytest.raises(OSError, match="whether it is in use is unknown"):
-            with unix_listener(path, 0o660):
-                pass
+        with (
+            pytest.raises(OSError, match="whether it is in use is unknown"),
+            unix_listener(path, 0o660),
+        ):
+            pass
     assert path.exists()
 
 
 def test_no_socket(path: Path) -> None:
     """A file that is no socket is never removed."""
     path.write_text("dear")
-    with pytest.raises(OSError, match="is no socket"):
-        with unix_listener(path, 0o660):
-            pass
+    with pytest.raises(OSError, match="is no socket"), unix_listener(path, 0o660):
+        pass
     assert path.read_text() == "dear"
 
 
 def test_no_directory(path: Path) -> None:
     """A path that cannot be made is named."""
-    with pytest.raises(OSError, match="cannot listen on .*/none/a.sock: No such file"):
-        with unix_listener(path.parent / "none/a.sock", 0o660):
-            pass
+    with (
+        pytest.raises(OSError, match=r"cannot listen on .*/none/a.sock: No such file"),
+        unix_listener(path.parent / "none/a.sock", 0o660),
+    ):
+        pass
 
 
 def test_replaced(path: Path) -> None:
@@ -153,4 +157,4 @@ def test_opened(path: Path) -> None:
         with opened(read(environ)) as found:
             assert sorted(described(found)) == expected
         assert all(each.fileno() == -1 for each in found)
-    assert os.listdir(path.parent) == []
+    assert list(path.parent.iterdir()) == []
