@@ -4,6 +4,7 @@ Only the module of the command that is called is imported: a role that is restar
 for what it does not use. Without a command all are, for the list of them.
 """
 
+import signal
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -63,3 +64,5 @@ def main() -> None:
     except (CliError, SettingError) as error:
         sys.stderr.write(f"contox-ingest: {error}\n")
         sys.exit(1)
+    except KeyboardInterrupt:  # before a role listens to signals itself
+        sys.exit(128 + signal.SIGINT)
