@@ -122,6 +122,10 @@ def judge_files(soft: int, hard: int, connections_max: int) -> list[Answer]:
 
 async def check_gateway(host: Host) -> Iterable[Answer]:
     """The gateway on this host, if there is one."""
+    if not host.gateway_url and host.settings.port is None:
+        return unchecked(
+            f"it listens on {host.settings.uds} alone; ask it with: contox-ingest ready gateway"
+        )
     return await _readiness(host.gateway_url, "CONTOX_PORT")
 
 

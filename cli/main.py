@@ -4,13 +4,16 @@ Only the module of the command that is called is imported: a role that is restar
 for what it does not use. Without a command all are, for the list of them.
 """
 
+import signal
 import sys
 from importlib import import_module
-
-import typer
+from typing import TYPE_CHECKING
 
 from cli.errors import CliError
 from core.settings import SettingError
+
+if TYPE_CHECKING:
+    import typer
 
 # Command: its module, and what there is the command, or the group of them.
 COMMANDS = {
@@ -27,10 +30,13 @@ COMMANDS = {
     "settings": ("cli.roles", "settings"),
     "ready": ("cli.roles", "ready"),
 }
+ROLES = (["gateway"], ["worker"])
 
 
-def build(name: str) -> typer.Typer:
+def build(name: str) -> "typer.Typer":
     """The command line with one command, or with all where there is none of this name."""
+    import typer  # noqa: PLC0415 - not for a role, see `main`
+
     app = typer.Typer(
         no_args_is_help=True,
         add_completion=False,
@@ -51,7 +57,12 @@ def build(name: str) -> typer.Typer:
 def main() -> None:
     """Entry point of the console script."""
     try:
-        build(sys.argv[1] if len(sys.argv) > 1 else "")(prog_name="contox-ingest")
+        if sys.argv[1:] in ROLES:  # without options nothing needs parsing
+            getattr(import_module("cli.serve"), sys.argv[1])()
+        else:
+            build(sys.argv[1] if len(sys.argv) > 1 else "")(prog_name="contox-ingest")
     except (CliError, SettingError) as error:
         sys.stderr.write(f"contox-ingest: {error}\n")
         sys.exit(1)
+    except KeyboardInterrupt:  # before a role listens to signals itself
+        sys.exit(128 + signal.SIGINT)

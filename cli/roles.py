@@ -1,79 +1,82 @@
-"""Single roles, for containers: `gateway`, `worker`; and what operators ask of them."""
+"""The roles as commands, `gateway` and `worker`; and what operators ask of them."""
 
 import os
+import socket
 import sys
-from collections.abc import Callable, Coroutine
-from typing import Annotated, Any, Literal
-from urllib.error import HTTPError
-from urllib.request import ProxyHandler, build_opener
+from http.client import HTTPConnection, HTTPException
+from typing import Annotated, Literal
 
 import typer
-import uvloop
 
+from cli import serve
 from cli.errors import CliError
 from cli.options import Json
 from cli.output import print_json, print_table
-from core.settings import PREFIX, Settings, masked, read, table, unknown
-from runtime.log import configure, get_log
+from core.settings import PREFIX, read, table
 
-READ_ELSEWHERE = frozenset(PREFIX + name for name in ("URL", "PROJECT", "SECRET", "DATA_DIR"))
 READY_TIMEOUT_S = 3
 READY_BYTES_MAX = 2_000
 RoleName = Annotated[
     Literal["gateway", "worker"] | None,
     typer.Argument(help="Which to ask, where both share a host; else whichever answers."),
 ]
-Role = Callable[[Settings], Coroutine[Any, Any, None]]
+Processes = Annotated[
+    str | None,
+    typer.Option(metavar="N", help="Processes that share the port (CONTOX_PROCESSES)."),
+]
+Uds = Annotated[
+    str | None,
+    typer.Option(metavar="PATH", help="Unix socket to listen on (CONTOX_UDS)."),
+]
 
 
-def gateway_role() -> None:
+def gateway_role(processes: Processes = None, uds: Uds = None) -> None:
     """Run a gateway: takes events over HTTP. Settings come from the environment."""
-    from gateway.main import run  # noqa: PLC0415 - each role imports its own
-
-    _run("gateway", run)
+    serve.gateway(processes, uds)
 
 
 def worker_role() -> None:
     """Run a worker: stores what the gateways have accepted. Settings come from the environment."""
-    from worker.main import run  # noqa: PLC0415
-
-    _run("worker", run)
-
-
-def _run(name: str, role: Role) -> None:
-    settings = read(os.environ)
-    configure(name, settings.log_level)
-    log = get_log()
-    for sentence in unknown(os.environ, READ_ELSEWHERE):
-        log.warning(sentence)
-    log.info("settings", **masked(settings))
-    try:
-        uvloop.run(role(settings))
-    except OSError as error:
-        raise CliError(
-            f"The {name} cannot start: {error}; are CONTOX_HOST, CONTOX_PORT and"
-            " CONTOX_WORKER_PORT right?"
-        ) from None
+    serve.worker()
 
 
 def ready(role: RoleName = None) -> None:
     """Exit with 0 if the gateway or worker on this host's ports is ready; for health checks."""
     settings = read(os.environ)
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104
-    ports = {"gateway": settings.port, "worker": settings.worker_port}
-    asked = [ports[role]] if role else list(ports.values())
-    opener = build_opener(ProxyHandler({}))  # a proxy would answer for somebody else
-    for port in asked:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    unix = settings.uds if settings.port is None else ""
+    asked = {"gateway": settings.port, "worker": settings.worker_port}
+    for name in [role] if role else list(asked):
+        port = asked[name]
         try:
-            with opener.open(f"http://{host}:{port}/readyz", timeout=READY_TIMEOUT_S) as answer:
-                sys.stdout.write(answer.read(READY_BYTES_MAX).decode() + "\n")
-                return
-        except HTTPError as error:
-            text = error.read(READY_BYTES_MAX).decode(errors="replace")
-            raise CliError(f"Not ready: {text}") from None
-        except OSError:
+            status, text = _readyz(host, port) if port is not None else _readyz(unix)
+        except (OSError, HTTPException):
             continue
-    raise CliError(f"Nothing listens on {host} port {' or '.join(map(str, asked))}.")
+        if status != 200:
+            raise CliError(f"Not ready: {text}")
+        sys.stdout.write(text + "\n")
+        return
+    ports = [str(asked[name]) for name in ([role] if role else asked) if asked[name] is not None]
+    places = [f"{host} port {' or '.join(ports)}"] if ports else []
+    places += [unix] if unix and role != "worker" else []
+    raise CliError(f"Nothing listens on {' or on '.join(places)}.")
+
+
+def _readyz(host: str, port: int | None = None) -> tuple[int, str]:
+    """(status, text) of a role's page; without a port, `host` is the path of a Unix socket. Raises
+    OSError, HTTPException."""
+    connection = HTTPConnection(host, port, timeout=READY_TIMEOUT_S)
+    try:
+        if port is None:
+            connection.host = "localhost"
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(READY_TIMEOUT_S)
+            connection.sock.connect(host)
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        return answer.status, answer.read(READY_BYTES_MAX).decode(errors="replace")
+    finally:
+        connection.close()
 
 
 def settings(json: Json = False) -> None:

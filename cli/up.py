@@ -64,6 +64,7 @@ def up(
         "CONTOX_HOST": host,
         "CONTOX_PORT": str(_check_port(host, port)),
         "CONTOX_LOG_LEVEL": level,
+        "CONTOX_PROCESSES": os.environ.get("CONTOX_PROCESSES") or "1",  # it has a machine to share
     }
     read(environ)  # a wrong setting stops the start before anything is made
     directory.create()

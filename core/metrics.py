@@ -6,16 +6,20 @@ take their values from closed sets only, so that their number is bounded.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import Enum
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 Kind = Literal["counter", "gauge", "histogram"]
+Over = Literal["sum", "max", "min"]
 Role = Literal["gateway", "worker"]
 
 
 class Declaration(NamedTuple):
-    """One metric as Prometheus knows it; `bounds` are a histogram's buckets, in its unit."""
+    """One metric as Prometheus knows it; `bounds` are a histogram's buckets, in its unit.
+
+    over: what a gauge of several processes is as one; counters and histograms are summed.
+    """
 
     role: Role
     kind: Kind
@@ -23,14 +27,15 @@ class Declaration(NamedTuple):
     help: str
     labels: tuple[str, ...] = ()
     bounds: tuple[float, ...] = ()
+    over: Over = "sum"
 
 
 def _counter(role: Role, name: str, help_: str, *labels: str) -> Declaration:
     return Declaration(role, "counter", name, help_, labels)
 
 
-def _gauge(role: Role, name: str, help_: str, *labels: str) -> Declaration:
-    return Declaration(role, "gauge", name, help_, labels)
+def _gauge(role: Role, name: str, help_: str, *labels: str, over: Over = "sum") -> Declaration:
+    return Declaration(role, "gauge", name, help_, labels, over=over)
 
 
 def _seconds(role: Role, name: str, help_: str) -> Declaration:
@@ -62,17 +67,17 @@ class Metric(Enum):
     APPEND_FAILURES = _counter("gateway", "append_failures_total",
         "Appends that the queue refused, or whose outcome is unknown.", "code")
     QUEUE_CONNECTED = _gauge("gateway", "queue_connected",
-        "1 while the publisher is connected and its tier can be reached.")
+        "1 while the publisher is connected and its tier can be reached.", over="min")
     BACKLOG_ENTRIES = _gauge("gateway", "backlog_entries",
-        "Entries in the fullest partition, as last sampled.")
+        "Entries in the fullest partition, as last sampled.", over="max")
     BACKLOG_LAG = _gauge("gateway", "backlog_lag_entries",
-        "Entries that no worker has read yet, in the partition that has most of them.")
+        "Entries that no worker has read yet, in the partition that has most of them.", over="max")
     BACKLOG_MEMORY = _gauge("gateway", "backlog_memory_ratio",
-        "Used share of the queue's maxmemory; 0 if it has none.")
+        "Used share of the queue's maxmemory; 0 if it has none.", over="max")
     BACKLOG_DRAIN = _gauge("gateway", "backlog_drain_entries_per_second",
-        "Entries that the workers store per second, as measured lately.")
+        "Entries that the workers store per second, as measured lately.", over="max")
     BACKLOG_FULL = _gauge("gateway", "backlog_full",
-        "1 while a bound of the backlog is reached and events are refused.")
+        "1 while a bound of the backlog is reached and events are refused.", over="max")
     RECEIVING_BYTES = _gauge("gateway", "receiving_bytes",
         "Bytes of bodies that are being received.")
     CONNECTIONS = _gauge("gateway", "connections",
@@ -95,6 +100,8 @@ class Metric(Enum):
         "Appended events that the queue's ledger knew no more; all of them, if it was emptied.")
     KEYRING_LOOKUPS = _counter("gateway", "keyring_lookups_total",
         "Lookups of project keys that the process's memory could not answer.", "source")
+    PROCESSES = _gauge("gateway", "processes",
+        "Processes of the gateway whose figures here are not older than 2 s.")
     EVENTS_STORED = _counter("worker", "events_stored_total",
         "Events written to the store as new rows.")
     EVENTS_DUPLICATE = _counter("worker", "events_duplicate_total",
@@ -155,6 +162,23 @@ class Cell:
         self.value: float = 0
 
 
+class Figures(Protocol):
+    """What a metrics page shows."""
+
+    def metrics(self) -> Iterable[Metric]:
+        """The metrics of the role."""
+
+    def samples(self, metric: Metric) -> Iterable[Sample]:
+        """Every series of a metric; a histogram's value is the sum of what was observed."""
+
+
+class Source(Protocol):
+    """Where a metrics page comes from."""
+
+    def now(self) -> Figures:
+        """What is to be shown now."""
+
+
 class Meter:
     """The counters of one process in its role. Not for several threads."""
 
@@ -196,6 +220,10 @@ class Meter:
         """The value of one series; 0 if nothing has touched it."""
         found = self._cells[metric].get(labels)
         return found.value if found else 0
+
+    def now(self) -> Figures:
+        """See Source: its own figures."""
+        return self
 
     def metrics(self) -> Iterator[Metric]:
         """The metrics of this process's role."""

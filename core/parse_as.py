@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 MASTER_KEY_BYTES = 32
 TOKEN = re.compile(r"[!-~]{32,200}").fullmatch
+MODE = re.compile(r"0?[0-7]{3}", re.ASCII).fullmatch
 REPLICATED = re.compile(r"replicated:([1-9][0-9]?)", re.ASCII).fullmatch
 
 
@@ -34,6 +35,13 @@ def one_of(*choices: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def mode(text: str) -> str:
+    """Permissions of a file in octal, as chmod takes them."""
+    if not MODE(text):
+        raise ValueError("must be three octal digits, such as 0660")
+    return text
 
 
 def url(*beginnings: str) -> Callable[[str], str]:

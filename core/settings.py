@@ -52,8 +52,15 @@ class Settings:
         secret=True,
     )
     host: str = _setting("127.0.0.1", str, "Address that the gateway and the worker listen on.")
-    port: int = _setting(
+    port: int | None = _setting(
         "8080", parse_as.whole(0, 65535), "TCP port of the gateway; 0 takes a free one."
+    )  # None: it listens on CONTOX_UDS alone
+    uds: str = _setting("", str, "Unix socket of the gateway; instead of TCP if given alone.")
+    uds_mode: str = _setting("0660", parse_as.mode, "Permissions of the Unix socket, in octal.")
+    processes: int = _setting(
+        "0",
+        parse_as.whole(0, 1024),
+        "Processes of a gateway; 0: one per core, but one on loopback or a Unix socket alone.",
     )
     worker_port: int = _setting(
         "8081",
@@ -239,6 +246,8 @@ def read(environ: Mapping[str, str]) -> Settings:
                 values[name] = meta["parse"](text)
             except ValueError as error:
                 raise SettingError(f"{variable} {error}.") from None
+    if "uds" in values and not {"host", "port"} & values.keys():
+        values["port"] = None
     settings = Settings(**values)
     if settings.event_bytes_max > settings.decoded_bytes_max:
         raise SettingError("CONTOX_EVENT_BYTES_MAX must not exceed CONTOX_DECODED_BYTES_MAX.")

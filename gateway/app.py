@@ -8,30 +8,49 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from core.errors import NotAccepted, Reason
-from core.metrics import Meter
+from core.metrics import Source
 from gateway.answers import not_accepted
 from gateway.endpoint import PATH, Endpoint, to_response
 from runtime.log import get_log
 from runtime.status import Readiness, add_fixed_headers, nothing, status_routes
 
 log = get_log()
-PROCESS = os.urandom(6).hex()
-numbers = count(1)
+
+
+class RequestIds:
+    """Ids that are unique over processes, forked ones too."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, as another process."""
+        self._process = os.urandom(6).hex()
+        self._numbers = count(1)
+
+    def next(self) -> str:
+        """One that nobody had before."""
+        return f"req_{self._process}{next(self._numbers):08x}"
+
+
+request_ids = RequestIds()
+os.register_at_fork(after_in_child=request_ids.renew)
 
 
 def build_app(
     endpoint: Endpoint,
     *,
-    meter: Meter,
+    source: Source,
     missing: Readiness,
     degraded: Readiness = nothing,
     resources: Iterable[web.RouteDef] = (),
 ) -> web.Application:
-    """The gateway's application. `missing`: what keeps it from accepting durably now; `degraded`:
-    what is not as it should be, though it accepts; `resources`: routes for operators."""
+    """The gateway's application. `source`: of the metrics; `missing`: what keeps it from accepting
+    durably now; `degraded`: what is not as it should be, though it accepts; `resources`: routes for
+    operators."""
     app = web.Application(middlewares=[json_errors])
     app.router.add_post(PATH, endpoint.ingest, expect_handler=expect_continue)
-    app.router.add_routes(status_routes(meter, missing, degraded))
+    app.router.add_routes(status_routes(source, missing, degraded))
     app.router.add_routes(resources)
     app.on_response_prepare.append(add_fixed_headers)
     app.on_response_prepare.append(add_request_id)
@@ -69,4 +88,4 @@ async def expect_continue(request: web.Request) -> web.StreamResponse | None:
 
 async def add_request_id(_request: web.Request, response: web.StreamResponse) -> None:
     """Sends an id that is unique over processes; an on_response_prepare signal."""
-    response.headers["X-Request-Id"] = f"req_{PROCESS}{next(numbers):08x}"
+    response.headers["X-Request-Id"] = request_ids.next()

@@ -7,14 +7,19 @@ closes, and what has begun is answered; the process ends with status 0.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
-from core.metrics import Meter
+from core.metrics import Meter, Metric
 from core.settings import SettingError, Settings
 from gateway.parts import Gateway, Outside
+from gateway.processes import Place
 from gateway.server import listening
-from gateway.spool import opened
+from gateway.sockets import described
+from gateway.spool import opened as opened_spool
+from gateway.spool_orphans import adopt
 from gateway.tier import check_at_start
 from runtime.background import Background
+from runtime.figures import SharedFigures
 from runtime.log import get_log
 from runtime.queue import open_queue
 from runtime.stop import stop_event
@@ -26,17 +31,20 @@ from store.migrate import migrate_at_start
 from store.sealing import Sealer, check_master_key
 
 log = get_log()
+ALONE = Place()
 
 
-async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _port: None) -> None:
+async def run(
+    settings: Settings, place: Place = ALONE, on_listen: Callable[[], None] = lambda: None
+) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    on_listen: called with the port once connections are accepted.
+    on_listen: called once connections are accepted.
     Raises SettingError for a setting that shows to be wrong now; OSError if it cannot listen.
     """
-    stop = stop_event()
-    async with serving(settings, stop) as gateway:
-        on_listen(gateway.port)
+    stop = stop_event(patient=place.count > 1)
+    async with serving(settings, stop, place) as gateway:
+        on_listen()
         await stop.wait()
         gateway.connections.leaving = True
         log.info("gateway stops", grace_s=settings.stop_grace_s)
@@ -44,12 +52,20 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
 
 
 @asynccontextmanager
-async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gateway]:
-    """A gateway on the settings' host and port; leaving the context finishes what is in flight."""
+async def serving(
+    settings: Settings, stop: asyncio.Event, place: Place = ALONE
+) -> AsyncIterator[Gateway]:
+    """A gateway where the settings say; leaving the context finishes what is in flight."""
     if settings.master_key is None:
         raise SettingError("CONTOX_MASTER_KEY is not set; make one with: openssl rand -base64 32")
     meter = Meter("gateway")
+    meter.set(Metric.PROCESSES, 1)
     async with AsyncExitStack() as stack:
+        figures = (
+            SharedFigures("gateway", meter, place.slots, place.number) if place.slots else None
+        )
+        if figures:
+            stack.callback(figures.publish)  # the last thing it does
         engine = open_engine(settings.database_url)
         stack.push_async_callback(engine.dispose)
         await migrate_at_start(engine, on_wait=told("store", stop))
@@ -58,16 +74,21 @@ async def serving(settings: Settings, stop: asyncio.Event) -> AsyncIterator[Gate
         queue = open_queue(settings.redis_url)
         stack.push_async_callback(queue.aclose)
         await check_at_start(queue, settings)
-        spool = await stack.enter_async_context(opened(settings, meter))
-        gateway = Gateway(
-            settings, Outside(queue, projects, SqlLedger(engine), sealer, spool), meter
-        )
+        spool = await stack.enter_async_context(opened_spool(settings, meter))
+        outside = Outside(queue, projects, SqlLedger(engine), sealer, spool, figures or meter)
+        gateway = Gateway(settings, outside, meter)
         background = Background(stop)
         stack.push_async_callback(background.close)
         for task in gateway.tasks():
             background.start(task)
-        listener = listening(
-            gateway.app(), gateway.endpoint, gateway.connections, settings.host, settings.port
-        )
-        gateway.port = await stack.enter_async_context(listener)
+        if figures:
+            background.start(figures.run())
+        if spool and place.number == 0:
+            background.start(adopt(spool, Path(settings.spool_dir), place.count))
+        opened = stack.enter_context(place.sockets(settings))
+        where = described(opened)
+        gateway.port = int(where.get("port", 0))
+        listener = listening(gateway.app(), gateway.endpoint, gateway.connections, opened)
+        await stack.enter_async_context(listener)
+        log.info("gateway listens", **where)
         yield gateway

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from aiohttp import web
 from redis.asyncio import Redis
 
-from core.metrics import Meter
+from core.metrics import Meter, Source
 from core.settings import Settings
 from gateway.admission import Admission
 from gateway.app import build_app
@@ -35,6 +35,7 @@ class Outside(NamedTuple):
     ledger: SqlLedger
     sealer: Sealer
     spool: Spool | None
+    figures: Source  # for the metrics page
 
 
 class Gateway:
@@ -42,8 +43,8 @@ class Gateway:
 
     def __init__(self, settings: Settings, outside: Outside, meter: Meter) -> None:
         queue, spool = outside.queue, outside.spool
-        self._settings, self._outside, self._meter = settings, outside, meter
-        self.port = 0
+        self._settings, self._outside = settings, outside
+        self.port = 0  # 0: no TCP
         self.publisher = Publisher(queue, settings, meter)
         self.spooled = SpooledQueue(self.publisher, spool) if spool else None
         self.backlog = Backlog(queue, settings, meter)
@@ -100,7 +101,7 @@ class Gateway:
         )
         return build_app(
             self.endpoint,
-            meter=self._meter,
+            source=self._outside.figures,
             missing=self.missing,
             degraded=self.degraded,
             resources=resources.routes(),

@@ -1,4 +1,4 @@
-"""Listening on TCP with aiohttp's server protocol, in our words where a request is not HTTP.
+"""Listening with aiohttp's server protocol, in our words where a request is not HTTP.
 
 aiohttp would answer broken HTTP with plain text, and log a traceback for each, which leaves the
 size of the log to anyone who can connect. Here it is the contract's JSON and a counter. It would
@@ -7,7 +7,8 @@ keeps the time and the order of the stop.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -18,11 +19,11 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from core.errors import NotAccepted, Reason
 from gateway.connections import Connections
 from gateway.endpoint import Endpoint, to_response
+from gateway.sockets import LISTEN_BACKLOG
 from runtime.log import get_log
 from runtime.status import FIXED_HEADERS
 
 log = get_log()
-LISTEN_BACKLOG = 1024
 HEAD_BYTES_MAX = 32 << 10  # aiohttp bounds a head's lines one by one only, to 1 MiB in all
 OPTIONS: dict[str, Any] = {
     "access_log": None,
@@ -133,25 +134,35 @@ class Protocol(RequestHandler):
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, endpoint: Endpoint, connections: Connections, host: str, port: int
-) -> AsyncIterator[int]:
-    """Accept connections; gives the port. Leaving closes it and finishes what is under way."""
+    app: web.Application,
+    endpoint: Endpoint,
+    connections: Connections,
+    sockets: Iterable[socket.socket],
+) -> AsyncIterator[None]:
+    """Accept connections on bound sockets, which are the caller's. Leaving closes them and finishes
+    what is under way."""
     runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     server = runner.server
     assert server is not None
     connections.fit_files()
-    listener = await asyncio.get_running_loop().create_server(
-        lambda: Protocol(endpoint, connections, server), host, port, backlog=LISTEN_BACKLOG
-    )
-    port = listener.sockets[0].getsockname()[1]
-    log.info("gateway listens", host=host, port=port)
+    listeners = [
+        await _listen(lambda: Protocol(endpoint, connections, server), each) for each in sockets
+    ]
     try:
-        yield port
+        yield
     finally:
-        listener.close()
+        for listener in listeners:
+            listener.close()
         await connections.finish(FINISH_S)
         endpoint.receiving.end()
         await connections.finish(CUT_S)
         connections.cut_off()
         await runner.cleanup()
+
+
+async def _listen(protocol: Callable[[], Protocol], bound: socket.socket) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    if bound.family == socket.AF_UNIX:
+        return await loop.create_unix_server(protocol, sock=bound, backlog=LISTEN_BACKLOG)
+    return await loop.create_server(protocol, sock=bound, backlog=LISTEN_BACKLOG)

@@ -53,6 +53,7 @@ class Spool:
         self._thread = thread
         self._bytes_max = settings.spool_bytes_max
         self._inflight_bytes_max = settings.inflight_bytes_max
+        self._timeout_s = settings.append_timeout_s
         self._meter = meter
         self._throttle = Throttle(10)
         self._gathered: list[_Append] = []
@@ -83,7 +84,13 @@ class Spool:
         self._gathered.append(append)
         if self._committing is None or self._committing.done():
             self._committing = asyncio.create_task(self._commit())
-        return await append.done
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await append.done
+        except TimeoutError:  # it may be written yet: a retry of the same events is harmless
+            self.away = f"The spool cannot be written: no answer within {self._timeout_s} s"
+            self._meter.add(Metric.SPOOL_FAILURES, 1, "disk")
+            raise Unavailable(Reason.QUEUE_UNAVAILABLE, FAILED) from None
 
     async def events_of(self, project_id: str) -> int:
         """How many events of a project are held here, and are not in the queue yet."""
@@ -94,7 +101,7 @@ class Spool:
 
         Raises Unavailable, as all that follow.
         """
-        return await self._call(self._file.read, self._acknowledged_seq, entries_max, bytes_max)
+        return await self.call(self._file.read, self._acknowledged_seq, entries_max, bytes_max)
 
     async def acknowledge(self, rows: list[Row]) -> None:
         """Delete what the queue has. A disk that fails is told by `away`: the rows are not given
@@ -108,7 +115,7 @@ class Spool:
 
     async def set_aside(self, row: Row, why: str) -> None:
         """Keep an entry that cannot be read apart, for an operator."""
-        await self._call(self._file.set_aside, row.seq, why)
+        await self.call(self._file.set_aside, row.seq, why)
         size = len(row.header) + len(row.body)
         self.unreadable += 1
         self._unreadable_bytes += size
@@ -119,22 +126,48 @@ class Spool:
     async def tidy(self) -> None:
         """Delete what could not be deleted before, and give the disk back."""
         await self._delete()
-        while await self._call(self._file.reclaim):
+        while await self.call(self._file.reclaim):
             pass
         self.untidy = False
 
     async def probe(self) -> None:
         """Try whether the disk can be written again."""
-        await self._call(self._file.probe)
+        await self.call(self._file.probe)
         self._come_back()
 
     async def count(self) -> None:
         """Learn from the file what is held."""
-        held = await self._call(self._file.held, self._acknowledged_seq)
+        held = await self.call(self._file.held, self._acknowledged_seq)
         self._events = Counter({found.project: found.events for found in held})
         self.entries = sum(found.entries for found in held)
         self.bytes = sum(found.bytes for found in held)
         self._show()
+
+    async def take_over(self, other: SpoolFile) -> int:
+        """Move the oldest entries of another spool behind those here; returns how many. After an
+        Unavailable call `count`: some may have been moved."""
+        rows = await self.call(self._file.take_over, other)
+        for row in rows:
+            self._add(row.project, row.events, len(row.header) + len(row.body))
+        self._show()
+        return len(rows)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether less is held than the bound."""
+        return self.bytes < self._bytes_max
+
+    async def call(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Run what uses a file in the file's thread. Raises Unavailable, the cause with it, where
+        the disk fails."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, function, *arguments)
+        except DISK_ERRORS as error:
+            self.away = f"The spool cannot be written: {error}"
+            if (held_back := self._throttle.held_back("failed")) is not None:
+                log.error("spool failed", error=str(error), held_back=held_back)  # noqa: TRY400
+            raise Unavailable(Reason.QUEUE_UNAVAILABLE, FAILED) from error
 
     async def close(self) -> None:
         """Finish what was gathered, refuse what comes, and close; the file stays."""
@@ -142,7 +175,7 @@ class Spool:
         if self._committing is not None:
             await self._committing
         with suppress(Unavailable):
-            await self._call(self._file.close)
+            await self.call(self._file.close)
         if self.entries:
             log.warning("entries stay spooled", entries=self.entries, bytes=self.bytes)
 
@@ -165,15 +198,16 @@ class Spool:
             group, self._gathered = self._gathered, []
             failure: Unavailable | None = Unavailable()  # a bug leaves nobody waiting either
             try:
-                await self._call(self._file.write, [append.entry for append in group])
+                await self.call(self._file.write, [append.entry for append in group])
                 self._come_back()
                 failure = None
             except Unavailable as error:
                 failure = error
                 code = "full" if _is_full(error.__cause__) else "disk"
                 self._meter.add(Metric.SPOOL_FAILURES, len(group), code)
-            finally:
-                self._settle(group, failure)
+            except Exception:  # a bug: said loudly, and no reason to leave the next group waiting
+                log.exception("spool failed")
+            self._settle(group, failure)
 
     def _settle(self, group: list[_Append], failure: Unavailable | None) -> None:
         """Answer a group; a request may have gone meanwhile."""
@@ -182,9 +216,7 @@ class Spool:
             if not self.entries and self._throttle.held_back("begins") is not None:
                 log.warning("entries are spooled, since the queue cannot be reached")
             for append in group:
-                self.entries += 1
-                self.bytes += append.bytes
-                self._events[append.entry.project] += append.entry.events
+                self._add(append.entry.project, append.entry.events, append.bytes)
             self._meter.add(Metric.SPOOL_TAKEN, len(group))
             self._show()
         for append in group:
@@ -194,6 +226,11 @@ class Spool:
                 append.done.set_result(DURABILITY)
             else:
                 append.done.set_exception(Unavailable(failure.reason, failure.sentence))
+
+    def _add(self, project: str, events: int, size: int) -> None:
+        self.entries += 1
+        self.bytes += size
+        self._events[project] += events
 
     def _release(self, rows: list[Row]) -> None:
         """Rows no longer wait for the queue."""
@@ -209,20 +246,9 @@ class Spool:
     async def _delete(self) -> None:
         if self._deleted_seq < self._acknowledged_seq:
             to_seq = self._acknowledged_seq
-            await self._call(self._file.delete, to_seq)
+            await self.call(self._file.delete, to_seq)
             self._deleted_seq = to_seq
             self._come_back()
-
-    async def _call(self, function: Callable[..., Result], *arguments: object) -> Result:
-        """Run one of the file's methods in its thread. Raises Unavailable, the cause with it."""
-        loop = asyncio.get_running_loop()
-        try:
-            return await loop.run_in_executor(self._thread, function, *arguments)
-        except DISK_ERRORS as error:
-            self.away = f"The spool cannot be written: {error}"
-            if (held_back := self._throttle.held_back("failed")) is not None:
-                log.error("spool failed", error=str(error), held_back=held_back)  # noqa: TRY400
-            raise Unavailable(Reason.QUEUE_UNAVAILABLE, FAILED) from error
 
     def _come_back(self) -> None:
         if self.away:

@@ -31,13 +31,20 @@ def configure(role: str, level: str) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(
+            sys.stderr
+        ),  # a line in one write: others write, too
     )
     structlog.contextvars.bind_contextvars(role=role)
     formatter = structlog.stdlib.ProcessorFormatter(processor=renderer, foreign_pre_chain=shared)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+
+
+def tell_process(number: int) -> None:
+    """Have each further line say which of a role's processes has logged it."""
+    structlog.contextvars.bind_contextvars(process=number)
 
 
 def get_log() -> Any:

@@ -66,6 +66,10 @@ class Backoff:
 
     async def wait(self) -> None:
         """Call when an attempt has failed."""
+        await asyncio.sleep(self.next_s())
+
+    def next_s(self) -> float:
+        """The seconds to wait, where an attempt has failed and the wait is the caller's."""
         delay_s = self._delay_s * (0.5 + random() / 2)  # noqa: S311 - jitter, not a secret
         self._delay_s = min(self._delay_s * 2, BACKOFF_MAX_S)
-        await asyncio.sleep(delay_s)
+        return delay_s

@@ -24,7 +24,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from core.metrics import Meter, Metric
+from core.metrics import Metric, Source
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FIXED_HEADERS = {
@@ -43,12 +43,12 @@ def nothing() -> list[str]:
 
 
 def status_routes(
-    meter: Meter, missing: Readiness, degraded: Readiness = nothing
+    source: Source, missing: Readiness, degraded: Readiness = nothing
 ) -> list[web.RouteDef]:
-    """The three routes. `missing` gives a sentence for each thing that keeps the role from work,
-    `degraded` for each that an operator should know of all the same."""
+    """The three routes. `source`: of the metrics; `missing` gives a sentence for each thing that
+    keeps the role from work, `degraded` for each that an operator should know of all the same."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(MeterCollector(meter))
+    registry.register(MeterCollector(source))
 
     async def healthz(_request: web.Request) -> web.Response:
         return _json(200, {"status": "alive", "version": version("contox-ingest")})
@@ -75,16 +75,17 @@ async def add_fixed_headers(_request: web.Request, response: web.StreamResponse)
 
 
 class MeterCollector(Collector):
-    """Shows a Meter to prometheus-client."""
+    """Shows figures to prometheus-client."""
 
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
+    def __init__(self, source: Source) -> None:
+        self._source = source
 
     def collect(self) -> Iterator[Family]:
         """One family per declared metric."""
-        for metric in self._meter.metrics():
+        figures = self._source.now()
+        for metric in figures.metrics():
             family = _new_family(metric)
-            for sample in self._meter.samples(metric):
+            for sample in figures.samples(metric):
                 if isinstance(family, HistogramMetricFamily):
                     bounds = [str(bound) for bound in metric.value.bounds] + ["+Inf"]
                     buckets = list(zip(bounds, accumulate(sample.buckets), strict=True))

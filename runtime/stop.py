@@ -4,13 +4,16 @@ import asyncio
 import signal
 
 
-def stop_event() -> asyncio.Event:
-    """An event that the process's first SIGTERM or SIGINT sets; a second one ends the process."""
+def stop_event(*, patient: bool = False) -> asyncio.Event:
+    """An event that the process's first SIGTERM or SIGINT sets; a second one ends the process.
+
+    patient: it does not, since a parent passes signals on that may have reached the child before.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def on_signal(number: int) -> None:
-        if stop.is_set():
+        if stop.is_set() and not patient:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         stop.set()

@@ -211,3 +211,10 @@ def test_no_histogram() -> None:
     name = Metric.DRAIN_SECONDS.full_name
     page = f'# TYPE {name} histogram\n{name}_bucket{{le="5.0"}} 0\n{name}_bucket{{le="+Inf"}} 2\n'
     assert batch_seconds(f"{page}{name}_count 2\n{name}_sum 14\n") == (2, 7.0, inf)
+
+
+async def test_unix_socket() -> None:
+    """A gateway without TCP is a note that says how to ask it."""
+    host = host_of(uds="/run/g.sock")
+    told = "it listens on /run/g.sock alone; ask it with: contox-ingest ready gateway"
+    assert one(await check_gateway(host)) == (UNCHECKED, told)

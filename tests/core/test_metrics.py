@@ -80,3 +80,18 @@ def test_meters_share_nothing() -> None:
     meter.add(Metric.EVENTS_STORED, 2)
     (sample,) = Meter("worker").samples(Metric.DRAIN_SECONDS)
     assert sum(sample.buckets) == sample.value == Meter("worker").get(Metric.EVENTS_STORED) == 0
+
+
+def test_shows_itself() -> None:
+    """The page of a process that is alone shows its own figures."""
+    meter = Meter("gateway")
+    assert meter.now() is meter
+
+
+def test_gauges_of_several_processes() -> None:
+    """What each process samples of the same queue is not summed; a broken connection shows."""
+    over = {metric: metric.value.over for metric in Metric if metric.value.over != "sum"}
+    assert over.pop(Metric.QUEUE_CONNECTED) == "min"
+    assert {metric.name.partition("_")[0] for metric in over} == {"BACKLOG"}
+    assert set(over.values()) == {"max"}
+    assert all(metric.value.kind == "gauge" for metric in over)

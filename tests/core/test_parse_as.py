@@ -19,6 +19,8 @@ KEY = base64.b64encode(bytes(32)).decode()
         (parse_as.master_key, "", None),
         (parse_as.master_key, KEY, bytes(32)),
         (parse_as.names, " a, ,b", frozenset("ab")),
+        (parse_as.mode, "0660", "0660"),
+        (parse_as.mode, "600", "600"),
         (parse_as.ack, "memory", "memory"),
         (parse_as.ack, "replicated:12", "replicated:12"),
         (parse_as.token, "", ""),
@@ -37,6 +39,11 @@ def test_taken(parse: Callable[[str], object], text: str, value: object) -> None
         (parse_as.one_of("a", "b"), ["c", ""], "must be one of a, b"),
         (parse_as.url("redis://"), ["http://h"], "must begin with redis://"),
         (parse_as.url("redis://"), ["redis://h:x"], "must have a number as its port"),
+        (
+            parse_as.mode,
+            ["0888", "66", "00660", "rw-", "٦٦٠", "1777"],
+            "must be three octal digits, such as 0660",
+        ),
         (parse_as.master_key, [KEY[:-4]], "must be 32 bytes in base64: openssl rand -base64 32"),
         (
             parse_as.ack,

@@ -28,6 +28,19 @@ def test_defaults() -> None:
     assert settings == Settings()
 
 
+def test_unix_socket() -> None:
+    """A Unix socket is listened on instead of TCP, unless a host or a port is given, too."""
+    unix = {"CONTOX_UDS": "/run/g.sock"}
+    for tcp, port in (
+        ({}, None),
+        ({"CONTOX_HOST": " ", "CONTOX_PORT": ""}, None),
+        ({"CONTOX_HOST": "0.0.0.0"}, 8080),
+        ({"CONTOX_PORT": "9000"}, 9000),
+    ):
+        settings = read({**unix, **tcp})
+        assert (settings.uds, settings.port) == ("/run/g.sock", port)
+
+
 def test_default_limits_are_the_protocols() -> None:
     """By default 8 MiB decoded, 256 KiB per event and 5,000 events of any type; for a body too."""
     assert read({}).limits() == Limits() == (8_388_608, 262_144, 5_000, frozenset())

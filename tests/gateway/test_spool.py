@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from core.errors import Reason, Unavailable
 from core.metrics import Meter, Metric
 from core.settings import Settings, read
 from gateway.spool import Spool, opened
+from gateway.spool_file import New, SpoolFile
 from tests.contracts.event_queue import ENTRY, Appended, EventQueueContract, entry
 
 
@@ -218,3 +221,58 @@ async def test_close_finishes(tmp_path: Path) -> None:
         await spool.append(ENTRY)
     assert refused.value.reason is Reason.SHUTTING_DOWN
     assert on_disk(tmp_path) == [entry(n) for n in range(50)]
+
+
+async def test_disk_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the disk does not answer, requests are refused after a bound, not held; what it was
+    given is written when it does answer, and then the spool takes more."""
+    release = threading.Event()
+    write = SpoolFile.write
+
+    def hanging(file: SpoolFile, entries: list[New]) -> None:
+        release.wait(20)
+        write(file, entries)
+
+    monkeypatch.setattr(SpoolFile, "write", hanging)
+    async with opened(settings_of(tmp_path, append_timeout_s="1"), Meter("gateway")) as spool:
+        assert spool is not None
+        appends = [asyncio.create_task(spool.append(entry(n))) for n in range(2)]
+        await asyncio.sleep(0.1)
+        appends.append(asyncio.create_task(spool.append(entry(2))))  # for the next group
+        async with asyncio.timeout(5):
+            results = await asyncio.gather(*appends, return_exceptions=True)
+        assert [getattr(r, "reason", r) for r in results] == [Reason.QUEUE_UNAVAILABLE] * 3
+        assert spool.away == "The spool cannot be written: no answer within 1 s"
+        assert spool._meter.get(Metric.SPOOL_FAILURES, "disk") == 3
+        release.set()
+        assert await spool.append(entry(3)) == "spooled"
+        assert (spool.entries, spool._inflight_bytes, spool.away) == (4, 0, "")
+    assert on_disk(tmp_path) == [entry(n) for n in range(4)]
+
+
+async def test_bug_in_the_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An error that nobody foresaw is logged, and leaves no request waiting: its group's are
+    refused, and those that gathered meanwhile are written."""
+    failing = [ValueError("a bug")]
+    write = SpoolFile.write
+
+    def once(file: SpoolFile, entries: list[New]) -> None:
+        if failing:
+            time.sleep(0.1)  # for the next group to gather
+            raise failing.pop()
+        write(file, entries)
+
+    monkeypatch.setattr(SpoolFile, "write", once)
+    async with opened(settings_of(tmp_path), Meter("gateway")) as spool:
+        assert spool is not None
+        first = asyncio.create_task(spool.append(entry(1)))
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(5):
+            assert await spool.append(entry(2)) == "spooled"
+            with pytest.raises(Unavailable):
+                await first
+        assert spool._inflight_bytes == 0
+    assert "ValueError: a bug" in "".join(capsys.readouterr())
+    assert on_disk(tmp_path) == [entry(2)]

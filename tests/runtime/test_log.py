@@ -152,3 +152,24 @@ def test_held_back_is_bounded(throttle: Throttle) -> None:
         throttle.held_back(str(number))
         throttle.held_back(str(number))
     assert len(throttle._held) <= KEYS_MAX
+
+
+def test_lines_of_several_processes() -> None:
+    """Processes that share standard error write whole lines, and tell which they are."""
+    code = """
+import os
+from runtime.log import tell_process
+children = []
+for number in range(4):
+    if not (pid := os.fork()):
+        tell_process(number)
+        for _ in range(500):
+            log.info("said", text="x" * 200)
+        os._exit(0)
+    children.append(pid)
+for pid in children:
+    os.waitpid(pid, 0)
+"""
+    found = lines(code)
+    assert len(found) == 2_000
+    assert {line["process"] for line in found} == {0, 1, 2, 3}

@@ -13,11 +13,12 @@ import asyncio
 from runtime.stop import stop_event
 
 async def main():
-    stop = stop_event()
+    stop = stop_event(patient={patient})
     print("waits", stop.is_set(), flush=True)
     await stop.wait()
     print("stops", flush=True)
     await asyncio.sleep({linger_s})
+    print("ends", flush=True)
 
 asyncio.run(main())
 """
@@ -25,8 +26,12 @@ asyncio.run(main())
 
 @pytest.fixture
 def process(request: pytest.FixtureRequest) -> Iterator["subprocess.Popen[bytes]"]:
-    """A process that waits for its stop event; the parameter is how long it then lingers."""
-    program = PROGRAM.format(linger_s=request.param)
+    """A process that waits for its stop event; the parameter is how long it then lingers, and
+    whether it is patient."""
+    linger_s, patient = (
+        request.param if isinstance(request.param, tuple) else (request.param, False)
+    )
+    program = PROGRAM.format(linger_s=linger_s, patient=patient)
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"waits False\n"
@@ -58,3 +63,12 @@ def test_second_signal(process: "subprocess.Popen[bytes]", first: int, second: i
     assert said(process) == b"stops\n"
     process.send_signal(second)
     assert process.wait(WAIT_S) == -second
+
+
+@pytest.mark.parametrize("process", [(1, True)], indirect=True)
+def test_patient(process: "subprocess.Popen[bytes]") -> None:
+    """A process whose parent passes signals on ends in its own way, however many come."""
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+        process.send_signal(number)
+    assert (said(process), said(process)) == (b"stops\n", b"ends\n")
+    assert process.wait(WAIT_S) == 0

@@ -55,6 +55,12 @@ class Process:
             if self._process is not None and self._process.poll() is None:
                 self._process.send_signal(number)
 
+    def pid(self) -> int:
+        """Its process id, while it is up."""
+        with self._lock:
+            assert self._process is not None
+            return self._process.pid
+
     def hold(self) -> None:
         """Do not start it again, until `release`."""
         with self._lock:
