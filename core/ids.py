@@ -15,6 +15,7 @@ All 128 bits are written as 26 characters of Crockford's base32
 """
 
 import hashlib
+from functools import lru_cache
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 PAIRS = [high + low for high in ALPHABET for low in ALPHABET]  # ten bits at a time
@@ -24,9 +25,17 @@ ENTROPY_BYTES = 10
 
 def crockford(time_ms: int, tail: bytes) -> str:
     """26 characters from 48 bits of time and 10 bytes; they sort as their numbers do."""
-    number = (time_ms << 80) | int.from_bytes(tail, "big")
-    digits = [PAIRS[(number >> shift) & 1023] for shift in range(120, -1, -10)]
-    return "".join(digits)
+    high, low = int.from_bytes(tail[:5], "big"), int.from_bytes(tail[5:], "big")
+    p = PAIRS
+    return (
+        f"{_time_digits(time_ms)}{p[high >> 30]}{p[high >> 20 & 1023]}{p[high >> 10 & 1023]}"
+        f"{p[high & 1023]}{p[low >> 30]}{p[low >> 20 & 1023]}{p[low >> 10 & 1023]}{p[low & 1023]}"
+    )
+
+
+@lru_cache(1024)  # many ids share a second
+def _time_digits(time_ms: int) -> str:
+    return "".join([PAIRS[(time_ms >> shift) & 1023] for shift in range(40, -1, -10)])
 
 
 def event_id(project: str, *, timestamp_s: int, mac: bytes, index: int) -> str:
