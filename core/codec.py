@@ -79,6 +79,14 @@ def decode(fields: dict[bytes, bytes]) -> Entry:
         raise Refused(f"the entry cannot be read: {error}") from None
 
 
+def count_of(fields: dict[bytes, bytes]) -> int:
+    """How many events an entry's header counts, read cheaply; 1 if it does not tell."""
+    parts = fields.get(HEADER, b"").split(b"|", 7)
+    if len(parts) < 7 or not parts[6].isdigit() or len(parts[6]) > DIGITS_MAX:
+        return 1
+    return int(parts[6])
+
+
 @lru_cache(4096)  # few projects send most of what is read
 def _is_project(text: str) -> bool:
     return PROJECT(text) is not None
