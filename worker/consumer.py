@@ -130,6 +130,16 @@ class Consumer:
                 return deliveries
         return await self._reader.next(deliveries)
 
+    async def _wait_for(self, task: asyncio.Task[None], deliveries: list[Delivery]) -> None:
+        """Wait with these in hand; if the task fails, it was not their fault."""
+        ids = [delivery.entry_id for delivery in deliveries]
+        try:
+            async with self._lease.on(ids):
+                await task
+        except (Unavailable, Stopped):
+            await self._lease.release(ids)
+            raise
+
     async def _process(self, deliveries: list[Delivery], before: asyncio.Task[None] | None) -> None:
         """Store what was read, once `before` has stored what was read before; be done with each.
 
