@@ -81,7 +81,10 @@ def decode(fields: dict[bytes, bytes]) -> Entry:
 
 def count_of(fields: dict[bytes, bytes]) -> int:
     """How many events an entry's header counts, read cheaply; 1 if it does not tell."""
-    parts = fields.get(HEADER, b"").split(b"|", 7)
+    header = fields.get(HEADER, b"")
+    if b"|single|" in header:
+        return 1
+    parts = header.split(b"|", 7)
     if len(parts) < 7 or not parts[6].isdigit() or len(parts[6]) > DIGITS_MAX:
         return 1
     return int(parts[6])
@@ -92,6 +95,7 @@ def _is_project(text: str) -> bool:
     return PROJECT(text) is not None
 
 
+@lru_cache(4096)  # times repeat
 def _number(text: str) -> int:
     """A whole number that a database's integer can hold. Raises ValueError."""
     if not text.isdigit() or len(text) > DIGITS_MAX:

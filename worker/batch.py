@@ -1,11 +1,14 @@
 """Entries on their way to the store, decoded, and what has become of each."""
 
+from operator import attrgetter
 from typing import NamedTuple
 
 from core.codec import decode, explode
 from core.dead_letter import DeadLetter, of_entry, of_event
 from core.errors import Refused
 from core.event import Row
+
+PAYLOAD = attrgetter("payload")
 
 
 class Delivery(NamedTuple):
@@ -54,7 +57,7 @@ class Batch:
         self._origins += [len(self._entries)] * len(rows)
         self._entries.append((delivery.entry_id, entry.project, entry.count))
         self.rows += rows
-        self.payload_bytes += sum(len(row.payload) for row in rows)
+        self.payload_bytes += sum(map(len, map(PAYLOAD, rows)))
 
     def bury(self, delivery: Delivery, why: str) -> None:
         """Take in an entry that will be a dead letter whatever the store says."""

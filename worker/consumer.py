@@ -121,8 +121,8 @@ class Consumer:
         """The next entries: those that are there, if they fill a batch, while one is stored."""
         deliveries: list[Delivery] = []
         if tasks:
-            deliveries = await self._reader.ahead()
-            if self._reader.are_enough(deliveries):
+            deliveries, enough = await self._reader.ahead()
+            if enough:
                 return deliveries
             await self._wait_for(tasks[-1], deliveries)
             tasks.clear()

@@ -26,7 +26,7 @@ from worker.lease import Lease, position
 log = get_log()
 FIRST = b"0-0"
 IDLE_BLOCK_MS = 500  # a stop is noticed at least this often
-COUNT_FIRST, COUNT_MAX = 16, 200  # entries asked for at once, each up to a body's limit
+COUNT_FIRST, COUNT_MAX = 16, 500  # entries asked for at once, each up to a body's limit
 
 
 class Reader:
@@ -79,21 +79,19 @@ class Reader:
             tell("consumer group created", stream=self._stream, group=GROUP)
         self._had_group = True
 
-    async def ahead(self) -> list[Delivery]:
-        """New entries that are there now, for a batch at most; none where others come first."""
-        if self._recovering or time.monotonic() >= self._next_claim_s:
-            return []
-        return await self._gather([], wait=False)
+    async def ahead(self) -> tuple[list[Delivery], bool]:
+        """New entries that are there now, and whether they fill a batch.
 
-    def are_enough(self, deliveries: list[Delivery]) -> bool:
-        """Whether these fill a batch."""
-        events, size = _size(deliveries)
-        return events >= self._events_max or size >= self._bytes_max
+        None where others come first.
+        """
+        if self._recovering or time.monotonic() >= self._next_claim_s:
+            return [], False
+        return await self._gather([], wait=False)
 
     async def next(self, begun: list[Delivery] | None = None) -> list[Delivery]:
         """The next entries, those read ahead first; empty if there were none for a while."""
         if begun:
-            return await self._gather(begun, wait=True)
+            return (await self._gather(begun, wait=True))[0]
         if self._recovering:
             if deliveries := await self._own():
                 return deliveries
@@ -104,11 +102,11 @@ class Reader:
             if self._claim_from == FIRST:
                 self._next_claim_s = time.monotonic() + self._claim_idle_s / 4
                 await remove_gone(self._queue, self._stream, self._name, self._claim_idle_s)
-        return await self._gather([], wait=True)
+        return (await self._gather([], wait=True))[0]
 
     async def _own(self) -> list[Delivery]:
         """This consumer's pending entries: left by a crash, or by a failure in this process."""
-        while found := await self._read_group("0"):
+        while found := (await self._read_group("0"))[0]:
             if self._first_recovery:
                 found = await self._with_times(found)
                 suspects = found[: self._suspects]
@@ -138,34 +136,35 @@ class Reader:
         log.info("entries claimed", stream=self._stream, entries=len(claimed))
         return self._innocent(await self._with_times([Delivery(*entry) for entry in claimed]))
 
-    async def _gather(self, deliveries: list[Delivery], *, wait: bool) -> list[Delivery]:
+    async def _gather(self, begun: list[Delivery], *, wait: bool) -> tuple[list[Delivery], bool]:
         """New entries behind those given, until there are enough events, bytes, or time has passed.
 
         wait: for more to come; for the first a while, then for CONTOX_DRAIN_AGE_MS_MAX.
+        Returns whether there are enough, too.
         """
-        if wait and not deliveries:
-            deliveries = await self._read_group(">", IDLE_BLOCK_MS)
-            if not deliveries:
-                return []
-        events, size = _size(deliveries)
+        deliveries, (events, size) = begun, _size(begun)
         until_s = time.monotonic() + self._age_s
         while events < self._events_max and size < self._bytes_max:
-            left_ms = int((until_s - time.monotonic()) * 1000)
-            if wait and left_ms <= 0:
-                break
-            more = await self._read_group(">", left_ms if wait else None)
-            if not (wait or more):
-                break
-            more_events, more_size = _size(more)
+            block_ms = IDLE_BLOCK_MS if not deliveries else int((until_s - time.monotonic()) * 1000)
+            if wait and block_ms <= 0:
+                return deliveries, False
+            more, more_events, more_size = await self._read_group(">", block_ms if wait else None)
+            if not more and not (wait and deliveries):
+                return deliveries, False
+            if not deliveries:
+                until_s = time.monotonic() + self._age_s
             events, size = events + more_events, size + more_size
             deliveries += more
-        return deliveries
+        return deliveries, True
 
-    async def _read_group(self, after: str, block_ms: int | None = None) -> list[Delivery]:
-        """Entries as XREADGROUP gives them: ">" is new ones, "0" this consumer's pending ones.
+    async def _read_group(
+        self, after: str, block_ms: int | None = None
+    ) -> tuple[list[Delivery], int, int]:
+        """Entries as XREADGROUP gives them, their events and their bytes.
 
-        The command's name holds its first word so that the client leaves the reply as it is: it has
-        no callback for that name, and its dictionaries would cost more than the read.
+        after: ">" is new ones, "0" this consumer's pending ones. The command's name holds its first
+        word so that the client leaves the reply as it is: it has no callback for that name, and its
+        dictionaries would cost more than the read.
         """
         started_s = time.perf_counter()
         block = () if block_ms is None else ("BLOCK", block_ms)
@@ -173,12 +172,12 @@ class Reader:
         reply: Any = await self._queue.execute_command(*command, "STREAMS", self._stream, after)  # type: ignore[no-untyped-call]
         deliveries = [_delivery(*entry) for entry in reply[0][1]] if reply else []
         self._meter.add(Metric.DRAIN_STAGE_SECONDS, time.perf_counter() - started_s, "read")
-        _, size = _size(deliveries)
+        events, size = _size(deliveries)
         if size > self._bytes_max:
             self._count = max(1, self._count // 2)
         elif len(deliveries) == self._count and size < self._bytes_max // 2:
             self._count = min(COUNT_MAX, self._count * 2)
-        return deliveries
+        return deliveries, events, size
 
     async def _with_times(self, deliveries: list[Delivery]) -> list[Delivery]:
         """The same, with how often each was delivered."""

@@ -26,15 +26,15 @@ from worker.batch import Outcome
 FULL = "DEADFULL"  # the error, if the dead letters are at their bound
 # KEYS: stream, dead letters, ledger.
 # ARGV: group | consumer | bound of the dead letters | number of groups, letters
+#     | entry ids, group by group, as a JSON array: one argument, since each is packed by the client
 #     | groups, alike in project and counts: name, events stored and dead of each entry, number of
 #       entries
-#     | entry ids, group by group
 #     | letters: place of the entry among the ids, number of arguments, name, value, …
 # What is counted before the deletion can fail with nothing done; after it, it is corrected.
 SETTLE = """#!lua flags=allow-oom
 local stream, dead, ledger = KEYS[1], KEYS[2], KEYS[3]
 local groups, letters = tonumber(ARGV[4]), tonumber(ARGV[5])
-local ids = 5 + 4 * groups
+local ids = cjson.decode(ARGV[6])
 if letters > 0 and redis.call('XLEN', dead) + letters > tonumber(ARGV[3]) then
     return redis.error_reply('DEADFULL the dead letters are full')
 end
@@ -42,17 +42,17 @@ end
 local function is_live(id)
     return #redis.call('XCLAIM', stream, ARGV[1], ARGV[2], 0, id, 'FORCE', 'JUSTID') > 0
 end
-is_live(ARGV[ids + 1])
+is_live(ids[1])
 
 local entries, first = 0, {}
 for group = 1, groups do
-    first[group] = ids + entries + 1
-    entries = entries + tonumber(ARGV[5 + 4 * group])
+    first[group] = entries + 1
+    entries = entries + tonumber(ARGV[6 + 4 * group])
 end
-local at = ids + entries + 1
+local at = 7 + 4 * groups
 for _ = 1, letters do
     local last = at + 1 + tonumber(ARGV[at + 1])
-    if is_live(ARGV[ids + tonumber(ARGV[at])]) then
+    if is_live(ids[tonumber(ARGV[at])]) then
         redis.call('XADD', dead, '*', unpack(ARGV, at + 2, last))
     end
     at = last + 1
@@ -73,15 +73,15 @@ local function delete(from, to)
     local deleted = 0
     for at = from, to, 4000 do
         local last = math.min(at + 3999, to)
-        redis.call('XACK', stream, ARGV[1], unpack(ARGV, at, last))
-        deleted = deleted + redis.call('XDEL', stream, unpack(ARGV, at, last))
+        redis.call('XACK', stream, ARGV[1], unpack(ids, at, last))
+        deleted = deleted + redis.call('XDEL', stream, unpack(ids, at, last))
     end
     return deleted
 end
 local alive = 0
 add('|s', entries)
 for group = 1, groups do
-    local spec = 1 + 4 * group
+    local spec = 2 + 4 * group
     local project, number = ARGV[spec + 1], tonumber(ARGV[spec + 4])
     local stored, gone = tonumber(ARGV[spec + 2]), tonumber(ARGV[spec + 3])
     add(project .. '|s', stored * number)
@@ -120,10 +120,10 @@ class Settler:
         for at, (_, project, stored, dead) in enumerate(outcomes):
             groups[project, stored, dead].append(at)
         order = list(chain.from_iterable(groups.values()))
-        arguments: list[Any] = [*self._head, len(groups), len(letters)]
+        ids = b'["' + b'","'.join([outcomes[at].entry_id for at in order]) + b'"]'
+        arguments: list[Any] = [*self._head, len(groups), len(letters), ids]
         for alike, members in groups.items():
             arguments += [*alike, len(members)]
-        arguments += [outcomes[at].entry_id for at in order]
         place = dict(zip(order, range(1, len(order) + 1), strict=True)) if letters else {}
         for at, letter in letters:
             fields = [part for pair in letter.fields().items() for part in pair]
