@@ -81,10 +81,7 @@ def decode(fields: dict[bytes, bytes]) -> Entry:
 
 def count_of(fields: dict[bytes, bytes]) -> int:
     """How many events an entry's header counts, read cheaply; 1 if it does not tell."""
-    header = fields.get(HEADER, b"")
-    if b"|single|" in header:
-        return 1
-    parts = header.split(b"|", 7)
+    parts = fields.get(HEADER, b"").split(b"|", 7)
     if len(parts) < 7 or not parts[6].isdigit() or len(parts[6]) > DIGITS_MAX:
         return 1
     return int(parts[6])
@@ -109,7 +106,9 @@ def explode(entry: Entry) -> list[Row]:
     Raises Refused if the body does not hold the events that the header counts.
     """
     try:
-        text = decompress(entry.body, entry.encoding, bytes_max=DECODED_BYTES_MAX)
+        text = entry.body
+        if entry.encoding is not Encoding.IDENTITY or len(text) > DECODED_BYTES_MAX:
+            text = decompress(text, entry.encoding, bytes_max=DECODED_BYTES_MAX)
         events = read_events(entry.form, text)
         rows = _rows(entry, events)
     except (msgspec.DecodeError, RecursionError, ValueError, Rejected) as error:

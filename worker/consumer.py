@@ -163,13 +163,19 @@ class Consumer:
         The bounds count decoded events: compressed bodies may hold a hundred times what was read.
         """
         batch, started_s = Batch(), time.perf_counter()
-        for at, delivery in enumerate(deliveries, 1):
+        last = deliveries[-1] if deliveries else None
+        for delivery in deliveries:
             alone = delivery.times >= ALONE_FROM  # it may be why a worker ended
             if alone and len(batch):
                 yield batch
                 batch, started_s = Batch(), time.perf_counter()
             self._add(batch, delivery)
-            if alone or self._is_full(batch) or at == len(deliveries):
+            if (
+                alone
+                or delivery is last
+                or len(batch.rows) >= self._events_max
+                or batch.payload_bytes >= self._bytes_max
+            ):
                 self._took("decode", started_s)
                 yield batch
                 batch, started_s = Batch(), time.perf_counter()
@@ -182,9 +188,6 @@ class Consumer:
             batch.bury(delivery, f"delivered {delivery.times} times; a worker ended each time")
         else:
             batch.add(delivery)
-
-    def _is_full(self, batch: Batch) -> bool:
-        return len(batch.rows) >= self._events_max or batch.payload_bytes >= self._bytes_max
 
     async def _store(self, batch: Batch) -> None:
         """Store a batch, then be done with its entries. Raises with nothing of it done."""
