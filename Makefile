@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 REDIS_SERVER ?= $(shell command -v redis-server)
 
-.PHONY: help up test test-redis check setup lock bench-sender bench-fairness chaos image-check clean
+.PHONY: help up test test-redis check setup lock bench-sender bench-fairness bench-drain chaos image-check clean
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -47,6 +47,9 @@ bench-sender: setup  ## the load-test sender beside wrk on one target (needs wrk
 
 bench-fairness: setup  ## what a flooding project does to another's latency, without and with a quota
 	$(BIN)/python -m bench.fairness $(ARGS)
+
+bench-drain: setup  ## how fast one worker stores a backlog, and where the time goes; ARGS="ROUNDS EVENTS"
+	$(BIN)/python -m bench.drain $(ARGS)
 
 chaos: setup    ## the fault suite in its long form, about 15 minutes (Linux; needs faketime)
 	mkdir -p build
