@@ -65,15 +65,8 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
             for partition in range(settings.partitions)
         ]
 
-        def missing() -> list[str]:
-            leaving = "The worker is shutting down" if stop.is_set() else ""
-            stopped = [f"The drain is stopped: {c.breaker.why}" for c in consumers if c.breaker.why]
-            return [why for why in (drain.away, *(c.away for c in consumers), leaving) if why] + (
-                stopped
-            )
-
         app = web.Application()
-        app.router.add_routes(status_routes(meter, missing))
+        app.router.add_routes(status_routes(meter, lambda: _missing(drain, consumers, stop)))
         app.on_response_prepare.append(add_fixed_headers)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
@@ -82,6 +75,13 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
         on_listen(runner.addresses[0][1])
         log.info("worker drains", partitions=settings.partitions, name=name)
         await run_until_stopped(consumers, stop)
+
+
+def _missing(drain: Drain, consumers: Sequence[Consumer], stop: asyncio.Event) -> list[str]:
+    """What keeps the worker from draining, a sentence each."""
+    leaving = "The worker is shutting down" if stop.is_set() else ""
+    stopped = [f"The drain is stopped: {c.breaker.why}" for c in consumers if c.breaker.why]
+    return [why for why in (drain.away, *(c.away for c in consumers), leaving) if why] + stopped
 
 
 def _collect_seldom() -> None:
