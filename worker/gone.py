@@ -9,7 +9,10 @@ from core.partitions import GROUP
 from runtime.log import get_log
 
 log = get_log()
-IDLE_S_MIN = 3_600  # a consumer reads twice a second as long as its worker lives
+# A consumer reads twice a second as long as its worker lives; Redis before 7.2 counts only reads
+# that found something. One removed too early is made again by its next read, and had nothing in
+# hand.
+IDLE_S_MIN = 3_600
 CLAIMS = 10  # times the idle time after which its entries are taken over
 # KEYS: stream. ARGV: group | our own name | idle ms. Returns the names removed. In one step: a
 # consumer that has read since it was looked at would lose the hold on what it has in hand.

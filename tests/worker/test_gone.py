@@ -21,8 +21,9 @@ async def group(queue: Redis) -> None:
     """A group in which `busy` has an entry in hand, and `me` and `gone` have none."""
     await append(queue, 1)
     await queue.xgroup_create(STREAM, GROUP, id="0")
-    for consumer in ("busy", "me", "gone"):
-        await queue.xreadgroup(GROUP, consumer, {STREAM: ">"}, count=1)
+    await queue.xreadgroup(GROUP, "busy", {STREAM: ">"}, count=1)
+    for consumer in ("me", "gone"):
+        await queue.xgroup_createconsumer(STREAM, GROUP, consumer)
 
 
 @pytest.mark.usefixtures("group")
