@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 REDIS_SERVER ?= $(shell command -v redis-server)
 
-.PHONY: help up test test-redis check setup lock bench-sender bench-fairness bench-startup chaos image-check clean
+.PHONY: help up test test-redis check setup lock bench-sender bench-fairness bench-startup chaos image-check clean bench-drain
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -50,6 +50,9 @@ bench-fairness: setup  ## what a flooding project does to another's latency, wit
 
 bench-startup: setup  ## the time from a gateway's start to its first 202
 	$(BIN)/python -m bench.startup $(ARGS)
+
+bench-drain: setup  ## how fast one worker stores a backlog, and where the time goes; ARGS="ROUNDS EVENTS"
+	$(BIN)/python -m bench.drain $(ARGS)
 
 chaos: setup    ## the fault suite in its long form, about 15 minutes (Linux; needs faketime)
 	mkdir -p build

@@ -15,6 +15,7 @@ from timestamp_s, mac and the index; see core/ids.py.
 """
 
 import re
+from functools import lru_cache
 
 import msgspec
 
@@ -29,6 +30,7 @@ HEADER, BODY = b"h", b"b"
 PROJECT = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 DIGITS_MAX = 15
 DECODED_BYTES_MAX = 256 << 20  # a reader's own bound, far over what a gateway lets in
+FORMS, ENCODINGS = {f.value: f for f in Form}, {e.value: e for e in Encoding}
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -68,15 +70,15 @@ def decode(fields: dict[bytes, bytes]) -> Entry:
         if version != VERSION:
             raise Refused(f"the entry's version is {version[:16]!r}, not {VERSION!r}")
         project, session, received_ms, form, encoding, count, timestamp_s, mac = parts
-        if not PROJECT(project):
+        if not _is_project(project):
             raise Refused("the entry's project is not one that a gateway lets in")
         return Entry(
             project,
             session,
             _number(received_ms),
-            Form(form),
-            Encoding(encoding),
-            _number(count),
+            FORMS[form],
+            ENCODINGS[encoding],
+            1 if count == "1" else _number(count),
             _number(timestamp_s),
             bytes.fromhex(mac),
             fields[BODY],
@@ -85,6 +87,20 @@ def decode(fields: dict[bytes, bytes]) -> Entry:
         raise Refused(f"the entry cannot be read: {error}") from None
 
 
+def count_of(fields: dict[bytes, bytes]) -> int:
+    """How many events an entry's header counts, read cheaply; 1 if it does not tell."""
+    parts = fields.get(HEADER, b"").split(b"|", 7)
+    if len(parts) < 7 or not parts[6].isdigit() or len(parts[6]) > DIGITS_MAX:
+        return 1
+    return int(parts[6])
+
+
+@lru_cache(4096)  # few projects send most of what is read
+def _is_project(text: str) -> bool:
+    return PROJECT(text) is not None
+
+
+@lru_cache(4096)  # times repeat
 def _number(text: str) -> int:
     """A whole number that a database's integer can hold. Raises ValueError."""
     if not text.isdigit() or len(text) > DIGITS_MAX:
@@ -98,9 +114,11 @@ def explode(entry: Entry) -> list[Row]:
     Raises Refused if the body does not hold the events that the header counts.
     """
     try:
-        text = decompress(entry.body, entry.encoding, bytes_max=DECODED_BYTES_MAX)
+        text = entry.body
+        if entry.encoding is not Encoding.IDENTITY or len(text) > DECODED_BYTES_MAX:
+            text = decompress(text, entry.encoding, bytes_max=DECODED_BYTES_MAX)
         events = read_events(entry.form, text)
-        rows = [_row(entry, index, event) for index, event in enumerate(events) if event]
+        rows = _rows(entry, events)
     except (msgspec.DecodeError, RecursionError, ValueError, Rejected) as error:
         raise Refused(f"the entry's body cannot be read: {error}") from None
     if len(rows) != entry.count:
@@ -115,16 +133,19 @@ def id_of(event: Event, index: int, *, project: str, timestamp_s: int, mac: byte
     return event_id(project, timestamp_s=timestamp_s, mac=mac, index=index)
 
 
-def _row(entry: Entry, index: int, event: Event) -> Row:
-    identity = id_of(
-        event, index, project=entry.project, timestamp_s=entry.timestamp_s, mac=entry.mac
-    )
-    return Row(
-        project_id=entry.project,
-        event_id=identity,
-        session_id=entry.session,
-        event=event.event,
-        payload=bytes(event.payload).decode(),
-        occurred_ms=occurred_ms(event.timestamp),
-        received_ms=entry.received_ms,
-    )
+def _rows(entry: Entry, events: list[Event | None]) -> list[Row]:
+    """Built as tuples, field by field in Row's order: its own constructor takes twice as long."""
+    project, session, received_ms = entry.project, entry.session, entry.received_ms
+    new, rows = tuple.__new__, []
+    for index, event in enumerate(events):
+        if event is None:
+            continue
+        identity, timestamp = event.id, event.timestamp
+        if identity is None:
+            identity = event_id(project, timestamp_s=entry.timestamp_s, mac=entry.mac, index=index)
+        occurred = None if timestamp is None else occurred_ms(timestamp)
+        payload = str(event.payload, "utf-8")
+        rows.append(
+            new(Row, (project, identity, session, event.event, payload, occurred, received_ms))
+        )
+    return rows

@@ -134,6 +134,9 @@ class Metric(Enum):
         "1 once an imbalance has persisted.")
     DRAIN_SECONDS = _seconds("worker", "drain_seconds",
         "From reading a batch to its acknowledgement.")
+    DRAIN_STAGE_SECONDS = _counter("worker", "drain_stage_seconds_total",
+        "Seconds spent on read (waiting included), decode, write and settle, which overlap.",
+        "stage")
 
     @property
     def full_name(self) -> str:

@@ -21,10 +21,14 @@ CONNECT_TIMEOUT_S = 5
 STATEMENT_TIMEOUT_S = 60
 CONNECTIONS_MAX = 5
 SQLITE_BUSY_MS = 10_000
+SQLITE_CACHE_KIB = 32 << 10  # per connection, at most: the indexes' pages that writes go to
+SQLITE_CHECKPOINT_PAGES = 8_000  # of 4 KiB: a page written many times is moved to the file once
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode=WAL",
     "PRAGMA synchronous=FULL",
     "PRAGMA foreign_keys=ON",
+    f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}",
+    f"PRAGMA wal_autocheckpoint={SQLITE_CHECKPOINT_PAGES}",
     f"PRAGMA busy_timeout={SQLITE_BUSY_MS}",
 )
 REFUSED_BY_STORE = (
@@ -48,7 +52,9 @@ def open_engine(database_url: str) -> AsyncEngine:
     """An engine for sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE. Connects lazily."""
     url = _with_driver(make_url(database_url))
     if url.get_backend_name() == "sqlite":
-        engine = create_async_engine(url, pool_size=CONNECTIONS_MAX, max_overflow=0)
+        engine = create_async_engine(
+            url, pool_size=CONNECTIONS_MAX, max_overflow=0, pool_use_lifo=True
+        )  # the last one used has the pages in its cache
         event.listen(engine.sync_engine, "connect", _set_pragmas)
         return engine
     return create_async_engine(

@@ -1,17 +1,27 @@
 """Stored events: one idempotent bulk write and one paged read.
 
-The write is one statement, for the whole batch on PostgreSQL (a binary COPY into a temporary table,
-from which what is new is moved) and for each project's part of it on SQLite (row by row inside the
-driver's C code); what is new is counted per project in the same transaction. Either way
-ON CONFLICT names the key: SQLite's INSERT OR IGNORE would also skip, in silence, rows that break
-any other rule.
+SQLite      Statements of many rows each: what a statement costs besides is as much as three rows,
+            and the driver lets other threads run within a statement, not between two.
+PostgreSQL  A binary COPY straight into the table. A key that is there already refuses it; then the
+            batch goes through a temporary table, from which what is new is moved, which costs
+            twice as much. So do the next few, since duplicates seldom come alone.
+
+Either way what is new is counted per project in the same transaction, and ON CONFLICT names the
+key: SQLite's INSERT OR IGNORE would also skip, in silence, rows that break any other rule.
 """
 
-from collections import defaultdict
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from itertools import chain
+from operator import itemgetter
+from typing import Any
 
+import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from core.errors import Refused
 from core.event import Row
 from core.ports import EventFilter, Page, cursor_after, parse_cursor
 from store.engine import transaction
@@ -19,9 +29,9 @@ from store.schema import events
 
 COLUMNS = list(Row._fields)
 NAMES = ", ".join(COLUMNS)
-INSERT_SQLITE = f"""
-    INSERT INTO events ({NAMES}) VALUES ({", ".join("?" * len(COLUMNS))})
-    ON CONFLICT (project_id, event_id) DO NOTHING"""  # noqa: S608 - names of our own columns
+ONE_ROW = f"({', '.join('?' * len(COLUMNS))})"
+SQLITE_ROWS = 1_000  # in one statement; SQLite allows 32,766 parameters
+STAGED_WRITES = 16  # through the temporary table after a duplicate
 CREATE_STAGING = """
     CREATE TEMPORARY TABLE IF NOT EXISTS staged_events (
         project_id text, event_id text, session_id text, event text, payload json,
@@ -32,6 +42,8 @@ INSERT_STAGED = f"""
         INSERT INTO events ({NAMES}) SELECT {NAMES} FROM staged_events
         ON CONFLICT (project_id, event_id) DO NOTHING RETURNING project_id)
     SELECT project_id, count(*) FROM new GROUP BY project_id"""  # noqa: S608 - our own columns
+COUNT_AFTER = """
+    SELECT project_id, count(*) AS count FROM events WHERE rowid > ? GROUP BY project_id"""
 ADD_COUNT = sa.text("""
     INSERT INTO stored_counts (project_id, stored) VALUES (:project, :new)
     ON CONFLICT (project_id) DO UPDATE SET stored = stored_counts.stored + excluded.stored""")
@@ -42,16 +54,12 @@ class SqlEvents:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._insert = {"sqlite": _insert_sqlite, "postgresql": _insert_postgresql}[
-            engine.dialect.name
-        ]
+        sqlite = engine.dialect.name == "sqlite"
+        self._writer = _SqliteWriter(engine) if sqlite else _PostgresWriter(engine)
 
     async def write(self, rows: list[Row]) -> int:
         """See core.ports.EventStore."""
-        if not rows:
-            return 0
-        async with transaction(self._engine) as connection:
-            return await self._insert(connection, rows)
+        return await self._writer.write(rows) if rows else 0
 
     async def page(self, wanted: EventFilter, *, limit: int, cursor: str | None = None) -> Page:
         """See core.ports.EventStore."""
@@ -85,27 +93,87 @@ def _conditions(wanted: EventFilter) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
-async def _insert_sqlite(connection: AsyncConnection, rows: list[Row]) -> int:
-    by_project: dict[str, list[tuple[object, ...]]] = defaultdict(list)
-    for row in rows:
-        by_project[row.project_id].append(tuple(row))
-    new = {
-        project: (await connection.exec_driver_sql(INSERT_SQLITE, values)).rowcount
-        for project, values in by_project.items()
-    }
-    return await _count(connection, new)
+class _SqliteWriter:
+    """One write at a time: the file takes only one, and waiting here costs no polling."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._turn = asyncio.Lock()
+
+    async def write(self, rows: list[Row]) -> int:
+        """Store rows, at least one; returns how many are new."""
+        async with self._turn, transaction(self._engine) as connection:
+            await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            last = (await connection.exec_driver_sql("SELECT max(rowid) FROM events")).scalar()
+            new = 0
+            full = len(rows) - len(rows) % SQLITE_ROWS
+            for first in range(0, full, SQLITE_ROWS):
+                values = tuple(chain.from_iterable(rows[first : first + SQLITE_ROWS]))
+                new += (await connection.exec_driver_sql(INSERT_MANY, values)).rowcount
+            if rest := [tuple(row) for row in rows[full:]]:
+                new += (await connection.exec_driver_sql(INSERT_ONE, rest)).rowcount
+            if new == len(rows):
+                return await _count(connection, _per_project(rows))
+            found = await connection.exec_driver_sql(COUNT_AFTER, (last or 0,))
+            return await _count(connection, _counts(found))
 
 
-async def _insert_postgresql(connection: AsyncConnection, rows: list[Row]) -> int:
-    await connection.exec_driver_sql(CREATE_STAGING)  # also begins the transaction for COPY
-    driver = (await connection.get_raw_connection()).driver_connection
-    assert driver is not None
-    await driver.copy_records_to_table("staged_events", records=rows, columns=COLUMNS)
-    found = await connection.exec_driver_sql(INSERT_STAGED)
-    return await _count(connection, {row["project_id"]: row["count"] for row in found.mappings()})
+def _insert_sqlite(rows: int) -> str:
+    return f"""
+        INSERT INTO events ({NAMES}) VALUES {", ".join([ONE_ROW] * rows)}
+        ON CONFLICT (project_id, event_id) DO NOTHING"""  # noqa: S608 - names of our own columns
 
 
-async def _count(connection: AsyncConnection, new: dict[str, int]) -> int:
+INSERT_ONE, INSERT_MANY = _insert_sqlite(1), _insert_sqlite(SQLITE_ROWS)
+
+
+class _PostgresWriter:
+    """Straight into the table, or for a while after a duplicate through the temporary one."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._staged = 0  # writes that still go through the temporary table
+
+    async def write(self, rows: list[Row]) -> int:
+        """Store rows, at least one; returns how many are new."""
+        if not self._staged:
+            try:
+                return await self._write_new(rows)
+            except Refused as error:
+                if not isinstance(error.__cause__, asyncpg.UniqueViolationError):
+                    raise
+                self._staged = STAGED_WRITES
+        self._staged -= 1
+        return await self._write_staged(rows)
+
+    async def _write_new(self, rows: list[Row]) -> int:
+        async with transaction(self._engine) as connection:
+            await _copy(connection, "events", rows)
+            return await _count(connection, _per_project(rows))
+
+    async def _write_staged(self, rows: list[Row]) -> int:
+        async with transaction(self._engine) as connection:
+            await connection.exec_driver_sql(CREATE_STAGING)
+            await _copy(connection, "staged_events", rows)
+            found = await connection.exec_driver_sql(INSERT_STAGED)
+            return await _count(connection, _counts(found))
+
+
+async def _copy(connection: AsyncConnection, table: str, rows: list[Row]) -> None:
+    await connection.exec_driver_sql("SELECT 1")  # begins the transaction, of which COPY is a part
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    await driver.copy_records_to_table(table, records=rows, columns=COLUMNS)
+
+
+def _counts(found: sa.CursorResult[Any]) -> dict[str, int]:
+    return {row["project_id"]: row["count"] for row in found.mappings()}
+
+
+def _per_project(rows: list[Row]) -> Counter[str]:
+    return Counter(map(itemgetter(0), rows))
+
+
+async def _count(connection: AsyncConnection, new: Mapping[str, int]) -> int:
     """Add to the counts of stored events; in the order of ids, so that workers cannot deadlock."""
     values = [{"project": project, "new": count} for project, count in sorted(new.items()) if count]
     if values:

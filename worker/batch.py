@@ -1,11 +1,15 @@
 """Entries on their way to the store, decoded, and what has become of each."""
 
+from itertools import repeat
+from operator import attrgetter
 from typing import NamedTuple
 
 from core.codec import decode, explode
 from core.dead_letter import DeadLetter, of_entry, of_event
 from core.errors import Refused
 from core.event import Row
+
+PAYLOAD = attrgetter("payload")
 
 
 class Delivery(NamedTuple):
@@ -51,10 +55,10 @@ class Batch:
         except Refused as error:
             self.bury(delivery, error.why)
             return
-        self._origins += [len(self._entries)] * len(rows)
+        self._origins.extend(repeat(len(self._entries), len(rows)))
         self._entries.append((delivery.entry_id, entry.project, entry.count))
         self.rows += rows
-        self.payload_bytes += sum(len(row.payload) for row in rows)
+        self.payload_bytes += sum(map(len, map(PAYLOAD, rows)))
 
     def bury(self, delivery: Delivery, why: str) -> None:
         """Take in an entry that will be a dead letter whatever the store says."""
@@ -71,6 +75,9 @@ class Batch:
 
     def outcomes(self, letters: list[tuple[int, DeadLetter]]) -> list[Outcome]:
         """What becomes of each entry, with these dead letters."""
+        if not letters:
+            new = tuple.__new__
+            return [new(Outcome, (*entry, 0)) for entry in self._entries]
         dead = [0] * len(self._entries)
         for at, letter in letters:
             dead[at] += letter.events

@@ -4,10 +4,14 @@ An entry is done with only when each of its events is stored or a dead letter; w
 that stays pending, and is read again. Three things keep one bad entry from holding up the rest: the
 store's refusals are isolated (worker/drain.py), an entry that ends the process each time is tried
 alone and then buried, and a breaker stops the drain where nearly everything would be buried.
+
+While one batch is written, the next is read and decoded; it is written only once that one is done
+with, and not at all if that one failed. So at most two batches are in hand.
 """
 
 import asyncio
 import time
+from collections.abc import Iterator
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -17,6 +21,7 @@ from core.errors import Unavailable
 from core.metrics import Meter, Metric
 from core.partitions import stream_key
 from core.settings import Settings
+from runtime.background import end
 from runtime.log import Throttle, get_log
 from runtime.queue import QUEUE_ERRORS, Backoff
 from worker.batch import Batch, Delivery
@@ -78,12 +83,7 @@ class Consumer:
             try:
                 await self._books.open(self._partition)
                 await self._reader.open()
-                while not self._stop.is_set():
-                    deliveries = await self._reader.next()
-                    self.away = ""
-                    if deliveries:
-                        await self._process(deliveries)
-                    backoff.reset()
+                await self._drain_on(backoff)
             except (Unavailable, Stopped) as error:
                 if not self._stop.is_set():  # the store, at the opening of the books
                     self.away = f"The store is away: {error}"
@@ -95,31 +95,93 @@ class Consumer:
                 self.away = away
                 await backoff.wait()
 
-    async def _process(self, deliveries: list[Delivery]) -> None:
-        """Store what was read, in batches within the bounds, and be done with each.
+    async def _drain_on(self, backoff: Backoff) -> None:
+        """Read and store until stopped or failed; then nothing of ours is still being stored."""
+        tasks: list[asyncio.Task[None]] = []  # the one that stores, the one that waits for it
+        try:
+            while not self._stop.is_set():
+                deliveries = await self._next(tasks)
+                self.away = ""
+                if deliveries:
+                    before = tasks[-1] if tasks else None
+                    tasks.append(asyncio.create_task(self._process(deliveries, before)))
+                    if before:
+                        await before
+                        del tasks[0]
+                backoff.reset()
+            if tasks:
+                await tasks[-1]
+        except asyncio.CancelledError:
+            await end(*tasks)
+            raise
+        finally:
+            await asyncio.gather(*tasks, return_exceptions=True)  # they have ended, or end by now
 
-        The bounds count decoded events: compressed bodies may hold a hundred times what was read.
-        Raises with some of it pending still.
+    async def _next(self, tasks: list[asyncio.Task[None]]) -> list[Delivery]:
+        """The next entries: those that are there, if they fill a batch, while one is stored."""
+        deliveries: list[Delivery] = []
+        if tasks:
+            deliveries, enough = await self._reader.ahead()
+            if enough:
+                return deliveries
+            await self._wait_for(tasks[-1], deliveries)
+            tasks.clear()
+            if self._stop.is_set():
+                return deliveries
+        return await self._reader.next(deliveries)
+
+    async def _wait_for(self, task: asyncio.Task[None], deliveries: list[Delivery]) -> None:
+        """Wait with these in hand; if the task fails, it was not their fault."""
+        ids = [delivery.entry_id for delivery in deliveries]
+        try:
+            async with self._lease.on(ids):
+                await task
+        except (Unavailable, Stopped):
+            await self._lease.release(ids)
+            raise
+
+    async def _process(self, deliveries: list[Delivery], before: asyncio.Task[None] | None) -> None:
+        """Store what was read, once `before` has stored what was read before; be done with each.
+
+        Raises with some of it pending still, or what `before` raises with all of it.
         """
         ids = [delivery.entry_id for delivery in deliveries]
         try:
             async with self._lease.on(ids):
-                batch = Batch()
-                for delivery in deliveries:
-                    alone = delivery.times >= ALONE_FROM  # it may be why a worker ended
-                    if alone and len(batch):
-                        await self._store(batch)
-                        batch = Batch()
-                    self._add(batch, delivery)
-                    if alone or self._is_full(batch):
-                        await self._store(batch)
-                        batch = Batch()
-                if len(batch):
+                for batch in self._batches(deliveries):  # the first is decoded before the wait
+                    if before:
+                        await before
                     await self._store(batch)
         except (Unavailable, Stopped) as error:
             log.warning("stopped; what is not done with stays pending", error=str(error))
             await self._lease.release(ids)
             raise
+
+    def _batches(self, deliveries: list[Delivery]) -> Iterator[Batch]:
+        """Decode what was read, into batches within the bounds.
+
+        The bounds count decoded events: compressed bodies may hold a hundred times what was read.
+        """
+        batch, started_s = Batch(), time.perf_counter()
+        last = deliveries[-1] if deliveries else None
+        for delivery in deliveries:
+            alone = delivery.times >= ALONE_FROM  # it may be why a worker ended
+            if alone and len(batch):
+                yield batch
+                batch, started_s = Batch(), time.perf_counter()
+            self._add(batch, delivery)
+            if (
+                alone
+                or delivery is last
+                or len(batch.rows) >= self._events_max
+                or batch.payload_bytes >= self._bytes_max
+            ):
+                self._took("decode", started_s)
+                yield batch
+                batch, started_s = Batch(), time.perf_counter()
+
+    def _took(self, stage: str, started_s: float) -> None:
+        self._meter.add(Metric.DRAIN_STAGE_SECONDS, time.perf_counter() - started_s, stage)
 
     def _add(self, batch: Batch, delivery: Delivery) -> None:
         if delivery.times > self._deliveries_max:
@@ -127,14 +189,12 @@ class Consumer:
         else:
             batch.add(delivery)
 
-    def _is_full(self, batch: Batch) -> bool:
-        return len(batch.rows) >= self._events_max or batch.payload_bytes >= self._bytes_max
-
     async def _store(self, batch: Batch) -> None:
         """Store a batch, then be done with its entries. Raises with nothing of it done."""
         started_s = time.perf_counter()
         while True:
             refused = await self._drain.store(batch.rows)
+            self._took("write", started_s)
             letters = batch.letters(refused)
             events, dead = len(batch.rows) + batch.unreadable, len(letters)
             if self.breaker.trips(events, dead):
@@ -153,8 +213,10 @@ class Consumer:
 
     async def _settle(self, batch: Batch, letters: list[tuple[int, DeadLetter]]) -> bool:
         """Be done with a batch's entries. False if there is no room for its dead letters."""
+        started_s = time.perf_counter()
         try:
             await self._settler.settle(batch.outcomes(letters), letters)
+            self._took("settle", started_s)
         except ResponseError as error:
             if str(error).startswith(FULL):
                 return False

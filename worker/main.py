@@ -1,6 +1,7 @@
 """The worker's process: one consumer per partition, status pages, and a stop that finishes."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from socket import gethostname
@@ -27,6 +28,7 @@ from worker.drain import Drain
 log = get_log()
 FINISH_S = 20  # for the batch in hand, after SIGTERM
 SHUTDOWN_S = 1  # for the status pages
+GARBAGE = (100_000, 50, 100)  # new objects, and passes of each generation, before a collection
 
 
 async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _port: None) -> None:
@@ -35,6 +37,7 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
     on_listen: called with the status pages' port. Raises OSError if it cannot listen.
     """
     stop = stop_event()
+    _collect_seldom()
     async with AsyncExitStack() as stack:
         engine = open_engine(settings.database_url)
         stack.push_async_callback(engine.dispose)
@@ -62,15 +65,8 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
             for partition in range(settings.partitions)
         ]
 
-        def missing() -> list[str]:
-            leaving = "The worker is shutting down" if stop.is_set() else ""
-            stopped = [f"The drain is stopped: {c.breaker.why}" for c in consumers if c.breaker.why]
-            return [why for why in (drain.away, *(c.away for c in consumers), leaving) if why] + (
-                stopped
-            )
-
         app = web.Application()
-        app.router.add_routes(status_routes(meter, missing))
+        app.router.add_routes(status_routes(meter, lambda: _missing(drain, consumers, stop)))
         app.on_response_prepare.append(add_fixed_headers)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
@@ -79,6 +75,19 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
         on_listen(runner.addresses[0][1])
         log.info("worker drains", partitions=settings.partitions, name=name)
         await run_until_stopped(consumers, stop)
+
+
+def _missing(drain: Drain, consumers: Sequence[Consumer], stop: asyncio.Event) -> list[str]:
+    """What keeps the worker from draining, a sentence each."""
+    leaving = "The worker is shutting down" if stop.is_set() else ""
+    stopped = [f"The drain is stopped: {c.breaker.why}" for c in consumers if c.breaker.why]
+    return [why for why in (drain.away, *(c.away for c in consumers), leaving) if why] + stopped
+
+
+def _collect_seldom() -> None:
+    """A batch is tens of thousands of objects without a cycle: looking for one costs a third."""
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
 
 
 class Runs(Protocol):

@@ -6,12 +6,15 @@ Requirements  A crash at any point, a second worker with the same entries, a dea
               all of its events are somewhere.
 Solution      A script, since it stops at the first error (a MULTI would go on, and acknowledge an
               event whose dead letter could not be written). Only what is still in the stream is
-              counted: the deletion is what makes an entry done. It may use memory beyond the
-              server's bound, since it is what frees memory.
-Cost          Some 2 us of the server's time per entry.
+              counted: the deletion is what makes an entry done, and says how many were there.
+              Entries whose counts are alike are deleted by one command, so nothing is looked at one
+              by one but entries with dead letters. It may use memory beyond the server's bound,
+              since it is what frees memory.
+Cost          Some 4 us of the server's time per entry, its append-only file included.
 """
 
 from collections import defaultdict
+from itertools import chain
 from typing import Any
 
 from redis.asyncio import Redis
@@ -22,61 +25,41 @@ from worker.batch import Outcome
 
 FULL = "DEADFULL"  # the error, if the dead letters are at their bound
 # KEYS: stream, dead letters, ledger.
-# ARGV: group | consumer | bound of the dead letters | number of entries, projects, letters
-#     | entry ids | of each entry "project:stored:dead", the project by its place in what follows
-#     | projects: name, events stored, events dead, entries
-#     | letters: place of the entry, number of arguments, name, value, …
+# ARGV: group | consumer | bound of the dead letters | number of groups, letters
+#     | entry ids, group by group, as a JSON array: one argument, since each is packed by the client
+#     | groups, alike in project and counts: name, events stored and dead of each entry, number of
+#       entries
+#     | letters: place of the entry among the ids, number of arguments, name, value, …
+# What is counted before the deletion can fail with nothing done; after it, it is corrected.
 SETTLE = """#!lua flags=allow-oom
 local stream, dead, ledger = KEYS[1], KEYS[2], KEYS[3]
-local entries, projects, letters = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local ids, specs, sums = 6, 6 + entries, 6 + 2 * entries
+local groups, letters = tonumber(ARGV[4]), tonumber(ARGV[5])
+local ids = cjson.decode(ARGV[6])
 if letters > 0 and redis.call('XLEN', dead) + letters > tonumber(ARGV[3]) then
     return redis.error_reply('DEADFULL the dead letters are full')
 end
-
-local function call_with_ids(command, before, after)
-    local answers = {}
-    for first = 1, entries, 1000 do
-        local call = {command, stream}
-        for _, part in ipairs(before) do call[#call + 1] = part end
-        for at = first, math.min(first + 999, entries) do call[#call + 1] = ARGV[ids + at] end
-        for _, part in ipairs(after) do call[#call + 1] = part end
-        answers[#answers + 1] = redis.call(unpack(call))
-    end
-    return answers
+-- FORCE: in the stream counts, not who it was delivered to. Fails if there is no group.
+local function is_live(id)
+    return #redis.call('XCLAIM', stream, ARGV[1], ARGV[2], 0, id, 'FORCE', 'JUSTID') > 0
 end
+is_live(ids[1])
 
-local live, alive = {}, 0  -- FORCE: in the stream counts, not who it was delivered to
-for _, found in ipairs(call_with_ids('XCLAIM', {ARGV[1], ARGV[2], 0}, {'FORCE', 'JUSTID'})) do
-    for _, id in ipairs(found) do live[id] = true; alive = alive + 1 end
+local entries, first = 0, {}
+for group = 1, groups do
+    first[group] = entries + 1
+    entries = entries + tonumber(ARGV[6 + 4 * group])
 end
-
-local at = sums + 4 * projects + 1
+local at = 7 + 4 * groups
 for _ = 1, letters do
     local last = at + 1 + tonumber(ARGV[at + 1])
-    if live[ARGV[ids + tonumber(ARGV[at])]] then
+    if is_live(ids[tonumber(ARGV[at])]) then
         redis.call('XADD', dead, '*', unpack(ARGV, at + 2, last))
     end
     at = last + 1
 end
 
-local count = {}
-for place = 1, projects do
-    local first = sums + 4 * (place - 1) + 1
-    count[place] = {ARGV[first], ARGV[first + 1], ARGV[first + 2], ARGV[first + 3]}
-    if alive < entries then count[place] = {ARGV[first], 0, 0, 0} end
-end
-if alive < entries then
-    for entry = 1, entries do
-        if live[ARGV[ids + entry]] then
-            local place, stored, gone = ARGV[specs + entry]:match('(%d+):(%d+):(%d+)')
-            local sum = count[tonumber(place)]
-            sum[2], sum[3], sum[4] = sum[2] + stored, sum[3] + gone, sum[4] + 1
-        end
-    end
-end
 local function add(name, amount)
-    if tonumber(amount) ~= 0 then redis.call('HINCRBY', ledger, name, amount) end
+    if amount ~= 0 then redis.call('HINCRBY', ledger, name, amount) end
 end
 local function outstanding(project)
     local name = project .. '|'
@@ -86,18 +69,36 @@ local function outstanding(project)
     for at = 2, 5 do left = left - tonumber(counts[at] or 0) end
     return left
 end
-for _, sum in ipairs(count) do
-    if sum[1] == '?' then  -- no gateway has appended these; a replay has counted what it put back
-        local new = math.max(sum[3] - math.max(outstanding('?'), 0), 0)
+local function delete(from, to)
+    local deleted = 0
+    for at = from, to, 4000 do
+        local last = math.min(at + 3999, to)
+        redis.call('XACK', stream, ARGV[1], unpack(ids, at, last))
+        deleted = deleted + redis.call('XDEL', stream, unpack(ids, at, last))
+    end
+    return deleted
+end
+local alive = 0
+add('|s', entries)
+for group = 1, groups do
+    local spec = 2 + 4 * group
+    local project, number = ARGV[spec + 1], tonumber(ARGV[spec + 4])
+    local stored, gone = tonumber(ARGV[spec + 2]), tonumber(ARGV[spec + 3])
+    add(project .. '|s', stored * number)
+    add(project .. '|d', gone * number)
+    local deleted = delete(first[group], first[group] + number - 1)
+    local missing = number - deleted
+    add(project .. '|s', -stored * missing)
+    add(project .. '|d', -gone * missing)
+    alive = alive + deleted
+    if project == '?' then  -- no gateway has appended these; a replay has counted what it put back
+        local before = outstanding('?') + (stored + gone) * deleted
+        local new = math.max(gone * deleted - math.max(before, 0), 0)
         add('?|a', new)
         add('|a', new)
     end
-    add(sum[1] .. '|s', sum[2])
-    add(sum[1] .. '|d', sum[3])
 end
-add('|s', alive)
-call_with_ids('XACK', {ARGV[1]}, {})
-call_with_ids('XDEL', {}, {})
+add('|s', alive - entries)
 return alive
 """
 
@@ -115,19 +116,16 @@ class Settler:
 
         letters: with the index of the entry that each belongs to.
         """
-        projects: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
-        for outcome in outcomes:
-            sums = projects[outcome.project]
-            sums[0] += outcome.stored
-            sums[1] += outcome.dead
-            sums[2] += 1
-        places = {project: place for place, project in enumerate(projects, 1)}
-        arguments: list[Any] = [*self._head, len(outcomes), len(projects), len(letters)]
-        arguments += [outcome.entry_id for outcome in outcomes]
-        arguments += [f"{places[o.project]}:{o.stored}:{o.dead}" for o in outcomes]
-        for project, sums in projects.items():
-            arguments += [project, *sums]
+        groups: dict[tuple[str, int, int], list[int]] = defaultdict(list)
+        for at, (_, project, stored, dead) in enumerate(outcomes):
+            groups[project, stored, dead].append(at)
+        order = list(chain.from_iterable(groups.values()))
+        ids = b'["' + b'","'.join([outcomes[at].entry_id for at in order]) + b'"]'
+        arguments: list[Any] = [*self._head, len(groups), len(letters), ids]
+        for alike, members in groups.items():
+            arguments += [*alike, len(members)]
+        place = dict(zip(order, range(1, len(order) + 1), strict=True)) if letters else {}
         for at, letter in letters:
             fields = [part for pair in letter.fields().items() for part in pair]
-            arguments += [at + 1, len(fields), *fields]
+            arguments += [place[at], len(fields), *fields]
         return int(await self._script(keys=self._keys, args=arguments))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.body import Form, Limits, parse
-from core.codec import BODY, HEADER, Entry, decode, encode_header, explode, id_of
+from core.codec import BODY, HEADER, Entry, count_of, decode, encode_header, explode, id_of
 from core.compression import Encoding, zstd
 from core.errors import Refused, Rejected
 from core.event import Row
@@ -103,6 +103,21 @@ def test_other_version_is_refused(version: bytes) -> None:
     """A version that this reader does not know is named, in 16 characters at most."""
     with pytest.raises(Refused, match=r"^the entry's version is '[^']{1,16}', not '1'$"):
         decode({HEADER: version + HEAD[1:], BODY: ONE})
+
+
+@pytest.mark.parametrize(
+    ("head", "count"),
+    [
+        (HEAD, 1),
+        (HEAD.replace(b"single|identity|1", b"array|gzip|500"), 500),
+        (HEAD.replace(b"identity|1", b"identity|x"), 1),
+        (HEAD.replace(b"identity|1|", b"identity|%b|" % (b"1" * 16)), 1),
+        (b"", 1),
+    ],
+)
+def test_count_of_a_header(head: bytes, count: int) -> None:
+    """The number of events can be told from the header alone; 1 where it does not tell."""
+    assert count_of({HEADER: head}) == count
 
 
 @pytest.mark.parametrize("missing", [HEADER, BODY])

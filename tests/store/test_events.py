@@ -5,7 +5,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.errors import Refused, Unavailable
 from store.engine import open_engine
-from store.events import SqlEvents
+from store.events import STAGED_WRITES, SqlEvents, _PostgresWriter
+from store.ledger import SqlLedger
 from tests.contracts.event_store import PROJECT, EventStoreContract, row
 
 FORBID = {
@@ -54,6 +55,15 @@ class SqlEventsContract(EventStoreContract):
         assert await store.write(rows) == 20_000
         assert await store.write(rows) == 0
 
+    async def test_counted_per_project(self, engine: AsyncEngine, store: SqlEvents) -> None:
+        """New rows are counted for their own projects, also in batches with duplicates."""
+        rows = [row(n, project_id=f"proj_{n % 3}") for n in range(2_500)]
+        await store.write(rows[:1_500])
+        assert await store.write(rows) == 1_000
+        assert await store.write([*rows, row(9_999, project_id="proj_0")]) == 1
+        counts = await SqlLedger(engine).stored(["proj_0", "proj_1", "proj_2"])
+        assert counts == {"proj_0": 835, "proj_1": 833, "proj_2": 833}
+
 
 class TestSqliteEvents(SqlEventsContract):
     """SQLite."""
@@ -77,6 +87,17 @@ class TestPostgresEvents(SqlEventsContract):
     def engine(self, postgres: AsyncEngine) -> AsyncEngine:
         """A fresh database."""
         return postgres
+
+    async def test_straight_again(self, store: SqlEvents) -> None:
+        """After a duplicate the next writes go through the temporary table, then straight again."""
+        await store.write([row(1)])
+        writer = store._writer
+        assert isinstance(writer, _PostgresWriter)
+        for number in range(STAGED_WRITES):
+            assert await store.write([row(1), row(number + 2)]) == 1
+        assert writer._staged == 0
+        assert await store.write([row(100)]) == 1
+        assert writer._staged == 0
 
 
 async def test_unreachable() -> None:

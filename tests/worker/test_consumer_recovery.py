@@ -20,6 +20,7 @@ from tests.worker.conftest import (
     crash,
     draining,
     is_drained,
+    make,
     until,
 )
 
@@ -205,3 +206,58 @@ async def test_drains_a_queue_out_of_memory(own_queue_server: QueueServer) -> No
         await is_drained(queue)
     await queue.aclose()
     assert numbers(store) == ["evt_0001", "evt_0002"]
+
+
+async def fill(queue: Redis, count: int) -> None:
+    """Append so many entries."""
+    for number in range(count):
+        await append(queue, number)
+
+
+async def test_reads_ahead_and_keeps_the_order(queue: Redis) -> None:
+    """While a batch is written the next is in hand; it is written behind it, and both are done."""
+    await fill(queue, 30)
+    store = StuckEvents()
+    async with draining(queue, store, drain_events_max="10") as running:
+        await asyncio.wait_for(store.writing.wait(), 10)
+        async with asyncio.timeout(5):
+            while (await queue.xpending(STREAM, GROUP))["pending"] < 20:
+                await asyncio.sleep(0.005)
+        assert not store.rows
+        store.go_on.set()
+        await is_drained(queue)
+        assert running.meter.get(Metric.EVENTS_STORED) == 30
+    assert [event_id for _, event_id in store.rows] == [f"evt_{n:04}" for n in range(30)]
+
+
+async def test_failure_with_a_batch_read_ahead(queue: Redis) -> None:
+    """If a batch fails, the one read ahead is not written before it: both are read again."""
+    await fill(queue, 30)
+    store = MemoryEvents()
+    running = make(queue, store, {"drain_events_max": "10"})
+    settler = running.consumer._settler
+    real, settler.settle = settler.settle, lost_connection  # type: ignore[method-assign]
+    task = asyncio.create_task(running.consumer.run())
+    await until(lambda: bool(running.consumer.away and store.rows))
+    assert max(event_id for _, event_id in store.rows) < "evt_0016"
+    settler.settle = real  # type: ignore[method-assign]
+    await is_drained(queue)
+    running.stop.set()
+    await task
+    assert [event_id for _, event_id in store.rows] == [f"evt_{n:04}" for n in range(30)]
+
+
+async def test_stop_with_the_store_away_forgets_deliveries_read_ahead(queue: Redis) -> None:
+    """A stop in an outage releases what was read ahead, too: it was not its fault."""
+
+    class AwayEvents(MemoryEvents):
+        async def write(self, rows: list[Row]) -> int:
+            """See core.ports.EventStore."""
+            raise Unavailable
+
+    await fill(queue, 30)
+    for _ in range(3):
+        async with draining(queue, AwayEvents(), drain_events_max="10") as running:
+            await until(lambda: running.meter.get(Metric.STORE_FAILURES) >= 1)
+    found = await queue.xpending_range(STREAM, GROUP, "-", "+", 99)
+    assert {entry["times_delivered"] for entry in found} == {1}
