@@ -1,0 +1,60 @@
+"""Latency at half the knee, in an open loop: what a producer sees of a gateway that is well sized.
+
+The knee is the rate at which a closed loop of wrk saturates the gateway. The load at half of it
+comes from `contox-ingest loadtest`: its requests fall due whether or not earlier ones are answered,
+and count from when they fell due, so that a stall shows in full.
+"""
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench.load import Sender
+from bench.machine import LOAD, on_core
+from bench.peer_table import bodies
+from bench.processes import BenchError
+from bench.queue_server import Queue, queue
+from bench.rounds import P50, P99, RATE, Figures, Plan, medians, warmed
+from bench.servers import Server, gateway
+from bench.tiers import TIERS
+from cli.supervisor import script
+
+SHARE = 0.5  # of the knee
+
+
+def measure(plan: Plan, tiers: tuple[str, ...] = TIERS) -> dict[str, Any]:
+    """A row per tier."""
+    rows = {tier: one(tier, plan) for tier in tiers}
+    return {"title": "Open loop at half the knee", "rows": rows}
+
+
+def one(tier: str, plan: Plan) -> Figures:
+    """The knee of one tier, and the medians of its rounds at half of it."""
+    with queue(durable=tier == "fsynced") as own, gateway(own, ack=tier) as server:
+        knee_s = warmed(server, own, bodies(), plan)[RATE]
+        rounds = [open_loop(server, own, knee_s * SHARE, plan.seconds) for _ in range(plan.rounds)]
+    return {"knee/s": knee_s, **medians(rounds)}
+
+
+def open_loop(server: Server, own: Queue, rate_s: float, seconds: int) -> Figures:
+    """One run at a rate. Raises BenchError if anything was refused or not sent."""
+    own.empty(server.stream)
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "report.json"
+        options = ["--rate", f"{rate_s:.1f}", "--duration", str(seconds), "--json", str(file)]
+        command = [*script("loadtest"), *target(server.url, server.senders[0]), *options]
+        subprocess.run(on_core(LOAD, *command), check=True, capture_output=True)
+        report = json.loads(file.read_text())
+    counts, latency = report["counts"], report["latencyMs"]
+    if counts["accepted"] != counts["offered"]:
+        raise BenchError(f"{counts['accepted']} of {counts['offered']} were accepted")
+    sender = max(report["senderCpu"].values())
+    figures = {"offered/s": rate_s, P50: latency["p50"], P99: latency["p99"]}
+    return {**figures, "p99.9 ms": latency["p99.9"], "sender CPU share": sender}
+
+
+def target(url: str, sender: Sender) -> list[str]:
+    """The options that aim a load test at a gateway."""
+    return ["--url", url, "--project", sender.project, "--secret", sender.secret]
