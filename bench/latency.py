@@ -45,7 +45,9 @@ def open_loop(server: Server, own: Queue, rate_s: float, seconds: int) -> Figure
         file = Path(directory) / "report.json"
         options = ["--rate", f"{rate_s:.1f}", "--duration", str(seconds), "--json", str(file)]
         command = [*script("loadtest"), *target(server.url, server.senders[0]), *options]
-        subprocess.run(on_core(LOAD, *command), check=True, capture_output=True)
+        done = subprocess.run(on_core(LOAD, *command), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise BenchError(f"the load test ended with {done.returncode}: {done.stderr[-300:]}")
         report = json.loads(file.read_text())
     counts, latency = report["counts"], report["latencyMs"]
     if counts["accepted"] != counts["offered"]:
