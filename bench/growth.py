@@ -23,7 +23,7 @@ from bench.machine import cpu_s
 from bench.peer_table import bodies
 from bench.processes import BenchError
 from bench.queue_server import Queue, queue
-from bench.rounds import CPU, RATE, Figures, Plan, interleaved, warmed
+from bench.rounds import CPU, RATE, Figures, Plan, interleaved, run
 from bench.servers import Server, gateway
 
 FIRST = "first sight us"
@@ -91,7 +91,8 @@ def system(projects: int, plan: Plan) -> Iterator[System]:
         gateway(own, ack="memory", projects=projects, cached=cached, settings=KEPT) as server,
     ):
         first_us = first_sight(server, own, projects)
-        warmed(server, own, bodies(), plan._replace(seconds=1))
+        if plan.warm_s:
+            run(server, own, bodies(), seconds=plan.warm_s)
         yield System(own, server, first_us)
 
 

@@ -8,6 +8,9 @@ and count from when they fell due, so that a stall shows in full.
 import json
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from bench.machine import LOAD, on_core
 from bench.peer_table import bodies
 from bench.processes import BenchError
 from bench.queue_server import Queue, queue
-from bench.rounds import P50, P99, RATE, Figures, Plan, medians, warmed
+from bench.rounds import P50, P99, RATE, Figures, Plan, interleaved, warmed
 from bench.servers import Server, gateway
 from bench.tiers import TIERS
 from cli.supervisor import script
@@ -25,17 +28,28 @@ SHARE = 0.5  # of the knee
 
 
 def measure(plan: Plan, tiers: tuple[str, ...] = TIERS) -> dict[str, Any]:
-    """A row per tier."""
-    rows = {tier: one(tier, plan) for tier in tiers}
-    return {"title": "Open loop at half the knee", "rows": rows}
+    """A row per tier: its knee, and the latency at half of it."""
+    with ExitStack() as stack:
+        systems = {tier: stack.enter_context(system(tier)) for tier in tiers}
+        loops = {
+            tier: partial(warmed, server, own, bodies(), plan)
+            for tier, (own, server) in systems.items()
+        }
+        knees = {tier: row[RATE] for tier, row in interleaved(loops, plan.rounds).items()}
+        loops = {
+            tier: partial(open_loop, server, own, knees[tier] * SHARE, plan.seconds)
+            for tier, (own, server) in systems.items()
+        }
+        rows = interleaved(loops, plan.rounds)
+    found = {tier: {"knee/s": knees[tier], **row} for tier, row in rows.items()}
+    return {"title": "Open loop at half the knee", "rows": found}
 
 
-def one(tier: str, plan: Plan) -> Figures:
-    """The knee of one tier, and the medians of its rounds at half of it."""
+@contextmanager
+def system(tier: str) -> Iterator[tuple[Queue, Server]]:
+    """A queue that gives the tier, and a gateway that promises it."""
     with queue(durable=tier == "fsynced") as own, gateway(own, ack=tier) as server:
-        knee_s = warmed(server, own, bodies(), plan)[RATE]
-        rounds = [open_loop(server, own, knee_s * SHARE, plan.seconds) for _ in range(plan.rounds)]
-    return {"knee/s": knee_s, **medians(rounds)}
+        yield own, server
 
 
 def open_loop(server: Server, own: Queue, rate_s: float, seconds: int) -> Figures:
