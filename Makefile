@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 REDIS_SERVER ?= $(shell command -v redis-server)
 
-.PHONY: help up test test-redis check setup lock bench-sender bench-fairness bench-startup chaos image-check clean bench-drain
+.PHONY: help up test test-redis check setup lock bench-sender bench-fairness bench-startup chaos image-check clean bench-drain bench
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -40,7 +40,11 @@ check: setup    ## ruff, mypy --strict, and the rules on structure in tests/test
 lock:           ## renew requirements/*.lock from pyproject.toml (needs setup)
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --no-emit-package contox-ingest --upgrade pyproject.toml -o requirements/run.lock
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --no-emit-package contox-ingest --constraint requirements/run.lock --extra dev pyproject.toml -o requirements/dev.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --no-emit-package contox-ingest --constraint requirements/run.lock --extra bench pyproject.toml -o requirements/bench.lock
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' | $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-annotate --no-header --python-version 3.11 --constraint requirements/dev.lock - -o requirements/build.lock
+
+bench: setup    ## this project beside its peers, in one run (Debian: wrk; for its peers, see docs/PERFORMANCE.md)
+	$(BIN)/python -m bench.run $(ARGS)
 
 bench-sender: setup  ## the load-test sender beside wrk on one target (needs wrk)
 	$(BIN)/python -m bench.sender $(ARGS)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.machine import LOAD, SERVER, on_core
 from cli.embedded import free_port
 from cli.supervisor import script
 from core.auth import sign
@@ -31,17 +32,12 @@ wrk.headers = {{["Content-Type"] = "application/json", ["X-Contox-Project"] = "{
 Ready = dict[str, str]
 
 
-def on_core(core: int, *command: str) -> list[str]:
-    """The command, pinned to a core."""
-    return ["taskset", "-c", str(core), *command]
-
-
 @contextmanager
 def fixed_target() -> Iterator[Ready]:
     """The target that checks nothing."""
     port = str(free_port())
     program = str(Path(__file__).with_name("fixed_target.py"))
-    process = subprocess.Popen(on_core(0, sys.executable, program, port))
+    process = subprocess.Popen(on_core(SERVER, sys.executable, program, port))
     time.sleep(1)
     yield {"url": f"http://127.0.0.1:{port}", "projectId": "proj_1", "hmacSecret": "whsec_1"}
     process.terminate()
@@ -54,7 +50,9 @@ def gateway() -> Iterator[Ready]:
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "ready.json"
         options = ["--port", "0", "--data-dir", directory + "/data", "--ready-file", str(file)]
-        process = subprocess.Popen(on_core(0, *script("up"), *options), stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            on_core(SERVER, *script("up"), *options), stdout=subprocess.DEVNULL
+        )
         while not file.exists():
             assert process.poll() is None
             time.sleep(0.1)
@@ -74,7 +72,7 @@ def wrk(ready: Ready, seconds: int) -> float:
         )
         lua.flush()
         options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}", "-s", lua.name]
-        text = subprocess.check_output(on_core(1, "wrk", *options, ready["url"]), text=True)
+        text = subprocess.check_output(on_core(LOAD, "wrk", *options, ready["url"]), text=True)
     assert "Non-2xx" not in text, text
     return float(re.findall(r"Requests/sec: +([\d.]+)", text)[0])
 
@@ -85,7 +83,7 @@ def harness(ready: Ready, seconds: int) -> float:
         options = ["--url", ready["url"], "--project", ready["projectId"]]
         options += ["--secret", ready["hmacSecret"], "--max", "--duration", str(seconds)]
         options += ["--connections", str(CONNECTIONS), "--json", report.name]
-        command = on_core(1, *script("loadtest"), *options)
+        command = on_core(LOAD, *script("loadtest"), *options)
         subprocess.run(command, check=True, capture_output=True)
         return float(json.load(report)["requestsPerS"])
 

@@ -1,0 +1,10 @@
+"""The sender beside wrk, for a second."""
+
+from bench.sender import fixed_target, harness, wrk
+
+
+def test_fixed_target() -> None:
+    """Both send to a target that checks nothing, and tell their rates."""
+    with fixed_target() as ready:
+        assert wrk(ready, 1) > 100
+        assert harness(ready, 1) > 100
