@@ -67,6 +67,7 @@ class Settings:
         parse_as.whole(0, 65535),
         "TCP port of the worker's status pages; 0 takes a free one.",
     )
+    lane: int = _setting("1", parse_as.whole(0, 1), "1: a lean transport takes plain requests.")
     ack: str = _setting(
         "fsynced",
         parse_as.ack,

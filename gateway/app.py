@@ -1,8 +1,6 @@
 """The aiohttp application: routes, and JSON for every error that aiohttp itself would raise."""
 
-import os
 from collections.abc import Iterable
-from itertools import count
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -11,30 +9,11 @@ from core.errors import NotAccepted, Reason
 from core.metrics import Source
 from gateway.answers import not_accepted
 from gateway.endpoint import PATH, Endpoint, to_response
+from gateway.request_ids import request_ids
 from runtime.log import get_log
 from runtime.status import Readiness, add_fixed_headers, nothing, status_routes
 
 log = get_log()
-
-
-class RequestIds:
-    """Ids that are unique over processes, forked ones too."""
-
-    def __init__(self) -> None:
-        self.renew()
-
-    def renew(self) -> None:
-        """Begin anew, as another process."""
-        self._process = os.urandom(6).hex()
-        self._numbers = count(1)
-
-    def next(self) -> str:
-        """One that nobody had before."""
-        return f"req_{self._process}{next(self._numbers):08x}"
-
-
-request_ids = RequestIds()
-os.register_at_fork(after_in_child=request_ids.renew)
 
 
 def build_app(

@@ -11,6 +11,7 @@ import asyncio
 import resource
 from typing import Protocol
 
+from core.errors import NotAccepted, Reason
 from core.metrics import Meter, Metric
 from core.settings import Settings
 from runtime.log import Throttle, get_log
@@ -20,6 +21,9 @@ SWEEP_S = 1
 UNREAD_S = 30  # for a client to take in what it has been sent, before it is cut off
 LOOK_S = 0.05  # between looks at what is still under way while the gateway stops
 FILES_SPARE = 400  # for lookups of keys, the queue, the store, the log and the listener
+
+
+HEAD_LATE = NotAccepted(Reason.REQUEST_TIMEOUT, "The headers did not arrive in time")
 
 
 class Connection(Protocol):
@@ -55,6 +59,8 @@ class Connections:
 
     def join(self, connection: Connection, transport: asyncio.Transport) -> bool:
         """Take a connection, which owes a head from now on; False: close it, there is no room."""
+        if connection in self._open:  # it has replaced another
+            return True
         if self.finishing:
             return False
         if len(self._open) >= self._max:
@@ -66,6 +72,13 @@ class Connections:
         self._meter.set(Metric.CONNECTIONS, len(self._open))
         self.head_begins(connection)
         return True
+
+    def replace(self, old: Connection, new: Connection, transport: asyncio.Transport) -> None:
+        """The same client is served by another from now on, which owes no head yet."""
+        self.head_ends(old)
+        self._unread.discard(old)
+        del self._open[old]
+        self._open[new] = transport
 
     def leave(self, connection: Connection) -> None:
         """The connection is closed; it may never have been taken."""

@@ -37,14 +37,18 @@ class Endpoint:
             response = to_response(self.refuse(error))
             response.force_close()  # what is left of the body is not worth reading
             return response
+        return to_response(await self.answer_dropping(request.raw_headers, body))
+
+    async def answer_dropping(self, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Answer:
+        """Answer a request whose body counts as being received, and will not any more."""
         try:
-            answer = await self.answer(request.raw_headers, body)
+            answer = await self.answer(headers, body)
         finally:
             self.receiving.drop(len(body))
         if answer.code == Reason.RATE_LIMITED.code:
             del body
             await self._hold_back()
-        return to_response(answer)
+        return answer
 
     async def _hold_back(self) -> None:
         """Let a 429 wait.

@@ -4,7 +4,6 @@ Only a queue that cannot be reached is replaced. A full backlog, or too much in 
 as before: the spool is not a second queue.
 """
 
-import asyncio
 from collections.abc import Callable
 
 from core.codec import Entry
@@ -49,11 +48,10 @@ class SpooledQueue:
     def __init__(self, publisher: Publisher, spool: Spool) -> None:
         self._publisher = publisher
         self.spool = spool
-        self._spooling: set[asyncio.Task[None]] = set()
 
     def put(self, entry: Entry, receipt: Receipt) -> None:
         """See core.ports.EventQueue."""
-        or_spool = _OrSpool(self._start_spooling, entry, receipt)
+        or_spool = _OrSpool(self.spool.put, entry, receipt)
         try:
             self._publisher.put(entry, or_spool)
         except Unavailable as error:
@@ -64,19 +62,6 @@ class SpooledQueue:
     async def append(self, entry: Entry) -> str:
         """See core.ports.EventQueue."""
         return await appended(self, entry)
-
-    def _start_spooling(self, entry: Entry, receipt: Receipt) -> None:
-        task = asyncio.create_task(self._spool(entry, receipt))
-        self._spooling.add(task)
-        task.add_done_callback(self._spooling.discard)
-
-    async def _spool(self, entry: Entry, receipt: Receipt) -> None:
-        try:
-            durability = await self.spool.append(entry)
-        except Unavailable as error:
-            receipt.refused(error)
-        else:
-            receipt.accepted(durability)
 
     def missing(self) -> list[str]:
         """What keeps it from taking entries now."""

@@ -88,7 +88,8 @@ async def serving(
         opened = stack.enter_context(place.sockets(settings))
         where = described(opened)
         gateway.port = int(where.get("port", 0))
-        listener = listening(gateway.app(), gateway.endpoint, gateway.connections, opened)
+        parts = (gateway.app(), gateway.endpoint, gateway.connections)
+        listener = listening(*parts, opened, lane=bool(settings.lane))
         await stack.enter_async_context(listener)
         log.info("gateway listens", **where)
         yield gateway

@@ -1,10 +1,12 @@
-"""Waiting for an append's receipt, for callers that are coroutines."""
+"""Receipts of appends, between callbacks and coroutines."""
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 from core.codec import Entry
 from core.errors import Unavailable
-from core.ports import EventQueue
+from core.ports import EventQueue, Receipt
 
 
 class Awaited:
@@ -22,6 +24,27 @@ class Awaited:
         """See core.ports.Receipt."""
         if not self.done.done():
             self.done.set_exception(error)
+
+
+class Telling:
+    """Tells receipts what has become of appends that are coroutines."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()  # a loop keeps none from being collected
+
+    def start(self, append: Coroutine[Any, Any, str], receipt: Receipt) -> None:
+        """Run an append; its receipt is told at its end."""
+        task = asyncio.create_task(self._run(append, receipt))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, append: Coroutine[Any, Any, str], receipt: Receipt) -> None:
+        try:
+            durability = await append
+        except Unavailable as error:
+            receipt.refused(error)
+        else:
+            receipt.accepted(durability)
 
 
 async def appended(queue: EventQueue, entry: Entry) -> str:

@@ -17,8 +17,9 @@ from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from core.errors import NotAccepted, Reason
-from gateway.connections import Connections
+from gateway.connections import HEAD_LATE, Connections
 from gateway.endpoint import Endpoint, to_response
+from gateway.lane import Lane
 from gateway.sockets import LISTEN_BACKLOG
 from runtime.log import get_log
 from runtime.status import FIXED_HEADERS
@@ -125,7 +126,7 @@ class Protocol(RequestHandler):
             log.error("request failed", exc_info=exc)
         error = NotAccepted(Reason.INTERNAL if status >= 500 else Reason.BAD_REQUEST)
         if status == 408:
-            error = NotAccepted(Reason.REQUEST_TIMEOUT, "The headers did not arrive in time")
+            error = HEAD_LATE
         response = to_response(self._endpoint.refuse(error))
         response.headers.update(FIXED_HEADERS)
         response.force_close()
@@ -138,17 +139,24 @@ async def listening(
     endpoint: Endpoint,
     connections: Connections,
     sockets: Iterable[socket.socket],
+    *,
+    lane: bool = True,
 ) -> AsyncIterator[None]:
     """Accept connections on bound sockets, which are the caller's. Leaving closes them and finishes
-    what is under way."""
+    what is under way. lane: whether plain requests are served by gateway/lane.py."""
     runner = web.AppRunner(app, shutdown_timeout=SHUTDOWN_S)
     await runner.setup()
     server = runner.server
     assert server is not None
     connections.fit_files()
-    listeners = [
-        await _listen(lambda: Protocol(endpoint, connections, server), each) for each in sockets
-    ]
+
+    def whole() -> Protocol:
+        return Protocol(endpoint, connections, server)
+
+    def lean() -> Lane:
+        return Lane(endpoint, connections, whole)
+
+    listeners = [await _listen(lean if lane else whole, each) for each in sockets]
     try:
         yield
     finally:
@@ -161,7 +169,7 @@ async def listening(
         await runner.cleanup()
 
 
-async def _listen(protocol: Callable[[], Protocol], bound: socket.socket) -> asyncio.Server:
+async def _listen(protocol: Callable[[], asyncio.Protocol], bound: socket.socket) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     if bound.family == socket.AF_UNIX:
         return await loop.create_unix_server(protocol, sock=bound, backlog=LISTEN_BACKLOG)

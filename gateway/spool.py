@@ -21,7 +21,9 @@ from typing import NamedTuple, TypeVar
 from core.codec import Entry, encode_header
 from core.errors import Reason, Unavailable
 from core.metrics import Meter, Metric
+from core.ports import Receipt
 from core.settings import Settings
+from gateway.receipts import Telling
 from gateway.spool_file import New, Row, SpoolFile
 from runtime.log import Throttle, get_log
 
@@ -69,9 +71,12 @@ class Spool:
         self.unreadable = 0
         self.untidy = False  # whether something waits to be deleted, or disk to be given back
         self.away = ""  # why the disk failed last, or empty
-        self.full = (
-            ""  # says so once an entry was refused for the bound, until the drain makes room
-        )
+        self.full = ""  # once an entry was refused for the bound, until the drain makes room
+        self._telling = Telling()
+
+    def put(self, entry: Entry, receipt: Receipt) -> None:
+        """See core.ports.EventQueue."""
+        self._telling.start(self.append(entry), receipt)
 
     async def append(self, entry: Entry) -> str:
         """See core.ports.EventQueue."""

@@ -48,13 +48,22 @@ class Running:
 Start = Callable[..., Awaitable[Running]]
 
 
+EACH_TRANSPORT = pytest.mark.parametrize("lane", ["1", "0"], ids=["lane", "aiohttp"])
+
+
+@pytest.fixture(autouse=True)
+def lane() -> str:
+    """CONTOX_LANE: EACH_TRANSPORT on a module runs all that is there with and without."""
+    return "1"
+
+
 @pytest.fixture
-async def start(environ: dict[str, str], queue: Redis) -> AsyncIterator[Start]:
+async def start(environ: dict[str, str], queue: Redis, lane: str) -> AsyncIterator[Start]:
     """Start a gateway with settings added to the usual ones; it ends with the test."""
     async with AsyncExitStack() as stack:
 
         async def start_one(**added: str) -> Running:
-            settings: Settings = read({**environ, **added})
+            settings: Settings = read({**environ, "CONTOX_LANE": lane, **added})
             engine = open_engine(settings.database_url)
             stack.push_async_callback(engine.dispose)
             await migrate(engine)

@@ -9,8 +9,10 @@ from core.ports import Project, SealedSecret
 from gateway.quotas import SYNC_S
 from runtime.queue import open_queue
 from tests.conftest import QueueServer
-from tests.gateway.conftest import NOW, SECRET, Running, Start, batch_of, until
+from tests.gateway.conftest import EACH_TRANSPORT, NOW, SECRET, Running, Start, batch_of, until
 from tests.raw_http import Headers, Producer, bomb, exchange
+
+pytestmark = EACH_TRANSPORT
 
 NOT_SIGNED: dict[str, Headers] = {
     "no-project": {"X-Contox-Project": None},

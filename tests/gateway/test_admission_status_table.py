@@ -9,8 +9,10 @@ import pytest
 from core.errors import Reason
 from core.metrics import Metric
 from tests.conftest import QueueServer
-from tests.gateway.conftest import Start, batch_of, until
+from tests.gateway.conftest import EACH_TRANSPORT, Start, batch_of, until
 from tests.raw_http import EVENT, PATH, Headers, Reply, exchange
+
+pytestmark = EACH_TRANSPORT
 
 Cause = Callable[[Start, QueueServer], Awaitable[tuple[Reply, int]]]  # reply, entries before it
 CAUSES: dict[Reason, Cause] = {}

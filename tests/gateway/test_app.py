@@ -1,10 +1,7 @@
 """What every response carries, and what becomes of a bug."""
 
-import os
-
 import pytest
 
-from gateway.app import request_ids
 from tests.gateway.conftest import Running
 from tests.raw_http import PATH, Producer, exchange
 
@@ -60,17 +57,3 @@ async def test_bug(
     assert (reply.status, reply.json["code"]) == (500, "internal_error")
     assert b"detail" not in reply.body
     assert "ZeroDivisionError" in "".join(capsys.readouterr())
-
-
-def test_request_ids_of_forked_processes() -> None:
-    """A forked process has request ids of its own."""
-    reader, writer = os.pipe()
-    if not (pid := os.fork()):
-        os.write(writer, request_ids.next().encode())
-        os._exit(0)
-    os.waitpid(pid, 0)
-    theirs, ours = os.read(reader, 100).decode(), request_ids.next()
-    os.close(reader)
-    os.close(writer)
-    assert len(theirs) == len(ours)
-    assert theirs[:-8] != ours[:-8]

@@ -11,8 +11,10 @@ from core.metrics import Metric
 from core.settings import Settings
 from gateway import connections as module
 from gateway.connections import FILES_SPARE, files_allowed
-from tests.gateway.conftest import Running, Start, until
+from tests.gateway.conftest import EACH_TRANSPORT, Running, Start, until
 from tests.raw_http import PATH, read_reply
+
+pytestmark = EACH_TRANSPORT
 
 HEAD = f"POST {PATH} HTTP/1.1\r\nHost: x\r\n".encode()
 METRICS = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -105,8 +107,9 @@ async def test_endless_head(running: Running) -> None:
     writer.close()
 
 
-async def test_bad_head_behind_a_request(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bad_head_behind_a_request(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """A head that is given up behind a request under way is answered in its turn, and once."""
+    running = await start(CONTOX_LANE="0")  # what it looks into is aiohttp's
     admit, may = running.gateway.admission.admit, asyncio.Event()
 
     async def admit_later(*arguments: object) -> object:

@@ -6,8 +6,10 @@ import pytest
 
 from core.metrics import Metric
 from gateway import endpoint
-from tests.gateway.conftest import NOW, Running, Start, batch_of, until
+from tests.gateway.conftest import EACH_TRANSPORT, NOW, Running, Start, batch_of, until
 from tests.raw_http import EVENT, PATH, Headers, Producer, chunked, exchange, read_reply
+
+pytestmark = EACH_TRANSPORT
 
 BATCH = b"[" + EVENT + b"," + EVENT + b"]"
 

@@ -5,8 +5,10 @@ import asyncio
 import pytest
 
 from core.metrics import Metric
-from tests.gateway.conftest import Running, Start, until
+from tests.gateway.conftest import EACH_TRANSPORT, Running, Start, until
 from tests.raw_http import EVENT, Headers, chunked, exchange, read_reply
+
+pytestmark = EACH_TRANSPORT
 
 BODY = b'{"event":"saved","payload":{"x":"' + b"a" * 1900 + b'"}}'
 
@@ -57,7 +59,8 @@ async def test_announced_is_not_received(small: Running) -> None:
         _, writer = await asyncio.open_connection("127.0.0.1", small.gateway.port)
         writer.write(head)
         writers.append(writer)
-    await until(lambda: len(small.gateway.endpoint.receiving._times) == 10)
+    receiving = small.gateway.endpoint.receiving
+    await until(lambda: len(receiving._times) + len(receiving._arrivals) == 10)
     assert (await small.producer.post(BODY)).status == 202
     for writer in writers:
         writer.transport.abort()

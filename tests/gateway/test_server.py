@@ -5,8 +5,10 @@ import asyncio
 import pytest
 
 from core.metrics import Metric
-from tests.gateway.conftest import Running, Start
+from tests.gateway.conftest import EACH_TRANSPORT, Running, Start
 from tests.raw_http import PATH, exchange, read_reply
+
+pytestmark = EACH_TRANSPORT
 
 HEAD = b"POST %s HTTP/1.1\r\nHost: x\r\n" % PATH.encode()
 BROKEN = {

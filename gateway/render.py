@@ -1,0 +1,33 @@
+"""An answer as bytes in HTTP/1.1, with the headers that every answer has."""
+
+import time
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+
+from gateway.answers import Answer
+from gateway.request_ids import request_ids
+from runtime.status import FIXED_HEADERS
+
+FIXED = "".join(f"{name}: {value}\r\n" for name, value in FIXED_HEADERS.items())
+
+
+def render(answer: Answer, *, close: bool) -> bytes:
+    """The response; with `Connection: close` if the connection will be."""
+    head = _head(answer.status, tuple(answer.headers.items()), close, int(time.time()))
+    return b"%bX-Request-Id: %b\r\nContent-Length: %d\r\n\r\n%b" % (
+        head,
+        request_ids.next().encode(),
+        len(answer.body),
+        answer.body,
+    )
+
+
+@lru_cache(maxsize=64)
+def _head(status: int, headers: tuple[tuple[str, str], ...], close: bool, now_s: int) -> bytes:
+    """All that answers of one kind have alike within one second."""
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in headers]
+    lines += [FIXED, f"Date: {formatdate(now_s, usegmt=True)}\r\n"]
+    lines += ["Connection: close\r\n"] if close else []
+    return "".join(lines).encode("latin-1")
