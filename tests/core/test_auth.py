@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.auth import keyed, mac_of, parse_timestamp, sign, verify
+from core.auth import COPIED_BYTES_MAX, keyed, mac_of, parse_timestamp, sign, verify
 from core.errors import AuthFailure, Reason, Rejected
 
 # printf '1705312200.{"event":"session_save","payload":{}}' \
@@ -200,3 +200,12 @@ def test_parse_timestamp_is_total(timestamp: bytes, now_s: int) -> None:
     """Whatever the header holds, a time within the window or Rejected comes out."""
     with suppress(Rejected):
         assert abs(parse_timestamp(timestamp, now_s=now_s, window_s=300) - now_s) <= 300
+
+
+@pytest.mark.parametrize("secret", ["", "s", "s" * 64, "s" * 65, "\u00fc" * 100])
+@pytest.mark.parametrize("size", [0, 1, COPIED_BYTES_MAX - 1, COPIED_BYTES_MAX, 100_000])
+def test_mac_is_that_of_the_standard_library(secret: str, size: int) -> None:
+    """Secrets and bodies of any length have the MAC that `hmac` computes."""
+    body = b"x" * size
+    expected = hmac.digest(secret.encode(), b"1705312200." + body, "sha256")
+    assert mac_of(keyed(secret), b"1705312200", body) == expected

@@ -9,7 +9,7 @@ from core.errors import Reason, Unavailable
 from core.event import Row
 from core.ports import Conflict, EventFilter, Project, ProjectKeys, SealedSecret
 from core.testing import MemoryEvents, MemoryLedger, MemoryProjects, MemoryQueue
-from tests.contracts.event_queue import Appended, EventQueueContract
+from tests.contracts.event_queue import Appended, EventQueueContract, Noted
 from tests.contracts.event_store import EventStoreContract
 from tests.contracts.ledger_store import LedgerStoreContract
 from tests.contracts.project_store import ProjectStoreContract
@@ -127,6 +127,15 @@ class TestMemoryProjects(ProjectStoreContract):
     def store(self) -> MemoryProjects:
         """The store under test."""
         return MemoryProjects()
+
+
+def test_failing_queue_tells_receipts() -> None:
+    """While it fails, the fake queue refuses what is put, and keeps nothing."""
+    queue, receipt = MemoryQueue(), Noted()
+    queue.failing = Unavailable(Reason.QUEUE_UNAVAILABLE)
+    queue.put(ENTRY, receipt)
+    assert receipt.told == [queue.failing]
+    assert queue.entries == []
 
 
 class TestMemoryQueue(EventQueueContract):
