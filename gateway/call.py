@@ -98,5 +98,5 @@ class Call:
 def _tell(tell: Any, what: object) -> None:
     try:
         tell(what)
-    except Exception:
+    except Exception:  # a bug: said loudly, and no reason to leave the others waiting
         log.exception("a request was not answered")

@@ -26,7 +26,7 @@ from worker.lease import Lease, position
 log = get_log()
 FIRST = b"0-0"
 IDLE_BLOCK_MS = 500  # a stop is noticed at least this often
-COUNT_FIRST, COUNT_MAX = 16, 500  # entries asked for at once, each up to a body's limit
+COUNT_FIRST, COUNT_MAX = 16, 200  # entries asked for at once, each up to a body's limit
 
 
 class Reader:
