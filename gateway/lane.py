@@ -15,7 +15,7 @@ from typing import Protocol, cast
 from core.errors import NotAccepted, Reason, Rejected, Unavailable
 from gateway.answers import Answer, not_accepted
 from gateway.connections import HEAD_LATE, Connection, Connections
-from gateway.endpoint import Endpoint
+from gateway.endpoint import PATH, Endpoint
 from gateway.plain_head import END, HEAD_BYTES_MAX, LINE, PlainHead, read_plain
 from gateway.render import render
 from runtime.log import get_log
@@ -49,6 +49,7 @@ class Lane(asyncio.Protocol):
         "_endpoint",
         "_head",
         "_idle_since_s",
+        "_keep_alive",
         "_loop",
         "_paused",
         "_searched",
@@ -76,12 +77,13 @@ class Lane(asyncio.Protocol):
         self._paused = False  # reading
         self._stalled = False  # the client does not read
         self._idle_since_s = self._loop.time()
+        self._keep_alive: asyncio.TimerHandle | None = None  # would hold on to what has ended
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Serve it, or close it before it costs anything."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         if self._connections.join(self, self._transport):
-            self._loop.call_later(KEEP_ALIVE_S, self._close_if_forgotten)
+            self._keep_alive = self._loop.call_later(KEEP_ALIVE_S, self._close_if_forgotten)
         else:
             self._closing = True
             self._transport.abort()
@@ -90,6 +92,7 @@ class Lane(asyncio.Protocol):
         """Forget it; a request under way is finished, and its answer dropped."""
         self._closing = True
         self._body_is_over()
+        self._forget_keep_alive()
         self._connections.leave(self)
 
     def data_received(self, data: bytes) -> None:
@@ -121,19 +124,15 @@ class Lane(asyncio.Protocol):
         if len(self._buffer) < length:
             self._wait_for_body()
             return
-        body = bytes(self._buffer[:length])
-        del self._buffer[:length]
-        headers = self._head.headers
-        counted = self._counted
-        self._counted = 0
-        self._body_is_over()
-        receiving = self._endpoint.receiving
         try:
-            receiving.take(length - counted)
+            self._endpoint.receiving.take(length - self._counted)
         except Unavailable as error:
-            receiving.drop(counted)
-            self._refuse(error)
+            self.cut(error)
             return
+        self._counted = 0  # all of it counts as the request's from here on
+        headers, body = self._head.headers, bytes(self._buffer[:length])
+        del self._buffer[:length]
+        self._body_is_over()
         self._answering = self._loop.create_task(self._answer(headers, body))
 
     def _take_head(self) -> bool:
@@ -202,7 +201,7 @@ class Lane(asyncio.Protocol):
         try:
             answer = await self._endpoint.answer_dropping(headers, body)
         except Exception:  # a bug: said loudly here, and in the contract's words to the client
-            log.exception("request failed", path="/api/v2/ingest")
+            log.exception("request failed", path=PATH)
             answer, close = not_accepted(NotAccepted(Reason.INTERNAL)), True
         self._answering = None
         self._idle_since_s = self._loop.time()
@@ -243,6 +242,7 @@ class Lane(asyncio.Protocol):
         self._closing = True
         self._buffer.clear()
         self._pause_reading(False)
+        self._forget_keep_alive()
         successor = self._successor()
         self._connections.replace(self, successor, self._transport)
         self._transport.set_protocol(cast("asyncio.Protocol", successor))
@@ -261,6 +261,10 @@ class Lane(asyncio.Protocol):
         if self._answering is None and self._head is None and not self._buffer:
             self._close()
 
+    def _forget_keep_alive(self) -> None:
+        if self._keep_alive is not None:
+            self._keep_alive.cancel()
+
     def _close_if_forgotten(self) -> None:
         """A timer's: nothing has been asked here for long."""
         if self._closing:
@@ -268,4 +272,4 @@ class Lane(asyncio.Protocol):
         left_s = self._idle_since_s + KEEP_ALIVE_S - self._loop.time()
         if left_s <= 0:
             self.close_if_idle()
-        self._loop.call_later(max(left_s, 1), self._close_if_forgotten)
+        self._keep_alive = self._loop.call_later(max(left_s, 1), self._close_if_forgotten)

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-LINE = b"POST /api/v2/ingest HTTP/1.1\r\n"
+from gateway.endpoint import PATH
+
+LINE = f"POST {PATH} HTTP/1.1\r\n".encode()
 END = b"\r\n\r\n"
 HEAD_BYTES_MAX = 8_000  # below every bound that aiohttp has for parts of a head
 HEADERS_MAX = 64

@@ -13,6 +13,7 @@ Cost          A lost connection leaves groups' outcome unknown: their requests a
 """
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -69,10 +70,9 @@ class Publisher:
         if self.away:
             raise Unavailable(Reason.QUEUE_UNAVAILABLE)
         partition = partition_of(entry.project, self._partitions)
-        call = self._gathered.get(partition)
-        if call is None:
-            call = self._gathered[partition] = Call(partition)
+        call = self._gathered.get(partition) or Call(partition)
         size = call.add(entry, receipt, bytes_max=self._inflight_bytes_max - self._inflight_bytes)
+        self._gathered[partition] = call  # only now: an empty call must not be sent
         self._inflight_bytes += size
         if call.is_full:
             self._calls.append(self._gathered.pop(partition))
@@ -119,7 +119,7 @@ class Publisher:
             await asyncio.wait({wire.lost}, timeout=PING_S)
         wire.lost.result()
 
-    def _exchange(self, packed: bytes, replies: int, done: Any) -> None:
+    def _exchange(self, packed: bytes, replies: int, done: Callable[[Replies], None]) -> None:
         """Send commands whose replies are due in time."""
         assert self._wire is not None
         late = ConnectionError("The server did not answer in time")

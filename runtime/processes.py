@@ -155,7 +155,7 @@ class Family:
             os.write(writer, str(error).encode()[:WORDS_BYTES_MAX])
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else int(bool(end.code))
-        except BaseException:
+        except BaseException:  # a bug: said loudly; the child must end here, whatever it was
             log.exception("process failed")
         finally:
             with suppress(OSError, ValueError):
