@@ -55,7 +55,7 @@ class Refusal(msgspec.Struct, frozen=True):
     sentence: str
 
 
-class Batch(msgspec.Struct, frozen=True):
+class Batch(msgspec.Struct, frozen=True, gc=False):
     """The events of one body: at each index the event, or None where it was refused."""
 
     form: Form
@@ -120,13 +120,19 @@ def _is_utf8(text: bytes) -> bool:
     return True
 
 
+def _openings(text: bytes) -> int:
+    """Braces and brackets that open, in strings too: nothing is nested deeper than there are."""
+    braces = text.count(b"{")
+    return braces + text.count(b"[") if b"[" in text else braces  # to look is faster than to count
+
+
 def _parse_one(text: bytes, limits: Limits) -> Event:
     """One event from its own JSON text. Raises Rejected."""
     if len(text) > limits.event_bytes_max:
         raise Rejected(Reason.TOO_LARGE, f"One event is over {limits.event_bytes_max:,} bytes")
     if not text:
         raise Rejected(Reason.INVALID_JSON, "The body is empty")
-    if text.count(b"{") + text.count(b"[") > DEPTH_MAX:
+    if _openings(text) > DEPTH_MAX:
         _check_structure(text, elements_max=len(text))
     try:
         event = _decode_event(text)
@@ -140,7 +146,7 @@ def _parse_one(text: bytes, limits: Limits) -> Event:
 
 
 def _parse_array(wire: bytes, text: bytes, encoding: Encoding, limits: Limits) -> Batch:
-    brackets = text.count(b"{") + text.count(b"[")
+    brackets = _openings(text)
     if brackets > 2 * limits.batch_events_max + DEPTH_MAX:
         _check_structure(text, elements_max=limits.batch_events_max)
     try:

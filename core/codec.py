@@ -33,7 +33,7 @@ DECODED_BYTES_MAX = 256 << 20  # a reader's own bound, far over what a gateway l
 FORMS, ENCODINGS = {f.value: f for f in Form}, {e.value: e for e in Encoding}
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A stream entry, decoded."""
 
     project: str
@@ -126,11 +126,16 @@ def explode(entry: Entry) -> list[Row]:
     return rows
 
 
-def id_of(event: Event, index: int, *, project: str, timestamp_s: int, mac: bytes) -> str:
-    """The event's own id, or the one derived from the signed request it came in."""
-    if event.id is not None:
-        return event.id
-    return event_id(project, timestamp_s=timestamp_s, mac=mac, index=index)
+def ids_of(entry: Entry, events: list[Event | None]) -> list[str]:
+    """The ids of the entry's events: their own, or derived from the signed request it came in."""
+    if len(events) == 1 and (first := events[0]) and first.id:
+        return [first.id]
+    project, timestamp_s, mac = entry.project, entry.timestamp_s, entry.mac
+    return [
+        event.id or event_id(project, timestamp_s=timestamp_s, mac=mac, index=index)
+        for index, event in enumerate(events)
+        if event
+    ]
 
 
 def _rows(entry: Entry, events: list[Event | None]) -> list[Row]:

@@ -8,12 +8,13 @@ is a question that attackers ask.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+
+import msgspec
 
 from core.errors import AuthFailure, unauthorized
 
 
-class Head(NamedTuple):
+class Head(msgspec.Struct, frozen=True, gc=False):
     """Raw header values, `None` where the header is absent."""
 
     project: bytes | None = None
@@ -23,7 +24,7 @@ class Head(NamedTuple):
     content_encoding: bytes | None = None
 
 
-FIELD_OF = {
+FIELD_OF = {  # in the order of the fields
     b"x-contox-project": "project",
     b"x-contox-timestamp": "timestamp",
     b"x-contox-signature": "signature",

@@ -165,6 +165,22 @@ class Cell:
         self.value: float = 0
 
 
+class Histogram:
+    """One histogram; a hot path keeps hold of it."""
+
+    __slots__ = ("_bounds", "buckets", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self._bounds = bounds
+        self.sum = Cell()
+        self.buckets = [0] * (len(bounds) + 1)
+
+    def observe(self, value: float) -> None:
+        """Count a value, in the metric's unit."""
+        self.sum.value += value
+        self.buckets[bisect_left(self._bounds, value)] += 1
+
+
 class Figures(Protocol):
     """What a metrics page shows."""
 
@@ -189,11 +205,13 @@ class Meter:
         self._cells: dict[Metric, dict[tuple[str, ...], Cell]] = {
             metric: {} for metric in Metric if metric.value.role == role
         }
-        self._buckets: dict[Metric, list[int]] = {
-            metric: [0] * (len(metric.value.bounds) + 1)
+        self._histograms = {
+            metric: Histogram(metric.value.bounds)
             for metric in self._cells
             if metric.value.kind == "histogram"
         }
+        for metric, histogram in self._histograms.items():
+            self._cells[metric][()] = histogram.sum
         for metric in self._cells:
             if not metric.value.labels:
                 self.cell(metric)  # a counter that nothing has touched reads 0, not absent
@@ -216,8 +234,11 @@ class Meter:
 
     def observe(self, metric: Metric, value: float) -> None:
         """Count a value, in the metric's unit, into a histogram."""
-        self._cells[metric][()].value += value
-        self._buckets[metric][bisect_left(metric.value.bounds, value)] += 1
+        self._histograms[metric].observe(value)
+
+    def histogram(self, metric: Metric) -> Histogram:
+        """A metric that is a histogram."""
+        return self._histograms[metric]
 
     def get(self, metric: Metric, *labels: str) -> float:
         """The value of one series; 0 if nothing has touched it."""
@@ -234,6 +255,7 @@ class Meter:
 
     def samples(self, metric: Metric) -> Iterator[Sample]:
         """Every series of a metric; a histogram's value is the sum of what was observed."""
-        buckets = tuple(self._buckets.get(metric, ()))
+        histogram = self._histograms.get(metric)
+        buckets = tuple(histogram.buckets) if histogram else ()
         for labels, cell in self._cells[metric].items():
             yield Sample(labels, cell.value, buckets)

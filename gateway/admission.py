@@ -1,39 +1,42 @@
-"""The path of one request: who, signed, within quota, valid, which session, durable; then its
-answer.
+"""The path of one request: who, signed, within quota, valid, which session; then the queue.
 
-Knows no web framework: a transport gives raw headers and the body's bytes, and writes what comes
-back. The order of checks is the contract's: nothing that is not authenticated is decompressed or
-parsed.
+Knows no web framework: a transport gives the headers that count and the body's bytes, and writes
+what comes back. The order of checks is the contract's: nothing that is not authenticated is
+decompressed or parsed.
+
+`check_now` does it in one call from what memory holds, at the cost of no task and no future; where
+keys or session must be looked up it says so, and `check` waits for them.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import lru_cache
 
 import msgspec
 
 from core.auth import parse_timestamp, verify
-from core.body import Batch, Form, Refusal, parse
-from core.codec import Entry, id_of
+from core.body import Batch, Refusal, parse
+from core.codec import Entry, ids_of
 from core.compression import parse_encoding
 from core.errors import AuthFailure, Reason, Rejected, Unavailable, unauthorized
-from core.head import Head, read_head
-from core.ports import EventQueue
+from core.head import Head
+from core.ports import EventQueue, Receipt
 from core.settings import Settings
 from gateway.backlog import Backlog
 from gateway.key_cache import PROJECT_ID
 from gateway.keyring import Credentials, Keyring
-from gateway.quotas import Quota, Quotas
+from gateway.quotas import Quotas
 from gateway.sessions import Sessions
 
+PROJECT_IDS_MAX = 4096  # remembered as text
 
-class Accepted(msgspec.Struct, frozen=True):
-    """What a 202 tells: in the queue, at this durability."""
 
-    form: Form
+class Admitted(msgspec.Struct, frozen=True, gc=False):
+    """What has passed every check, and is to be appended."""
+
     event_ids: list[str]
     refused: list[Refusal]
-    session_id: str
-    durability: str
+    entry: Entry
 
 
 class Admission:
@@ -62,84 +65,101 @@ class Admission:
         self._body_bytes_max = settings.body_bytes_max
         self._limits = settings.limits()
 
-    async def admit(self, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Accepted:
-        """Take a request's events into the queue.
+    def check_now(self, head: Head, body: bytes) -> Admitted | None:
+        """What is to be appended; None if something must be waited for: then ask `check`.
 
-        headers: as received. body: the bytes on the wire.
-        Raises Rejected or Unavailable, and then nothing of it was taken; an Unavailable with
-        queue_unavailable may have been, if the connection broke with the append under way.
+        body: the bytes on the wire. Raises Rejected or Unavailable, and nothing is to be.
         """
-        if len(body) > self._body_bytes_max:
-            raise Rejected(Reason.TOO_LARGE, f"The body is over {self._body_bytes_max:,} bytes")
         now_ms = int(self._clock() * 1000)
-        head = read_head(headers)
-        project, timestamp_s, mac = await self._authenticate(head, body, now_ms)
-        quota = self._check_room(project, len(body))
-        batch = parse(
-            body,
-            content_type=head.content_type,
-            encoding=parse_encoding(head.content_encoding),
-            limits=self._limits,
-        )
-        if quota:
-            quota.pay("events", batch.count - 1)  # one is paid
+        project, timestamp_s = self._claim(head, body, now_ms)
+        credentials = self._keyring.cached(project)
         session = self._sessions.cached(project, now_ms)
-        if session is None:
-            session = await self._sessions.join(project, now_ms)
-        entry = Entry(
+        if credentials is None or session is None:
+            return None
+        mac = _verify(credentials, head, body, now_ms)
+        batch = self._parse(project, credentials, head, body)
+        return _admitted(
+            batch,
             project=project,
             session=session,
-            received_ms=now_ms,
-            form=batch.form,
-            encoding=batch.encoding,
-            count=batch.count,
+            now_ms=now_ms,
             timestamp_s=timestamp_s,
             mac=mac,
-            body=batch.body,
         )
-        event_ids = _ids(batch, entry)
-        durability = await self._append(entry)
-        return Accepted(batch.form, event_ids, batch.refused, session, durability)
 
-    async def _authenticate(self, head: Head, body: bytes, now_ms: int) -> tuple[str, int, bytes]:
-        """(project id, signed timestamp, MAC). Raises Rejected: unauthorized, forbidden."""
-        if head.project is None or head.timestamp is None or head.signature is None:
-            raise unauthorized(AuthFailure.MISSING_HEADER)
-        timestamp_s = parse_timestamp(head.timestamp, now_s=now_ms // 1000, window_s=self._window_s)
-        if not PROJECT_ID(head.project):
-            raise unauthorized(AuthFailure.UNKNOWN_PROJECT)
-        project = head.project.decode()
+    async def check(self, head: Head, body: bytes) -> Admitted:
+        """The same, after waiting for the project's keys and session."""
+        now_ms = int(self._clock() * 1000)
+        project, timestamp_s = self._claim(head, body, now_ms)
         credentials = self._keyring.cached(project)
         if credentials is None:
             credentials = await self._keyring.load(project)
-        mac = _verify(credentials, head.timestamp, body, head.signature, now_ms)
+        mac = _verify(credentials, head, body, now_ms)
+        batch = self._parse(project, credentials, head, body)
+        session = self._sessions.cached(project, now_ms)
+        if session is None:
+            session = await self._sessions.join(project, now_ms)
+        return _admitted(
+            batch,
+            project=project,
+            session=session,
+            now_ms=now_ms,
+            timestamp_s=timestamp_s,
+            mac=mac,
+        )
+
+    def put(self, admitted: Admitted, receipt: Receipt) -> None:
+        """Append it: see core.ports.EventQueue."""
+        self._queue.put(admitted.entry, receipt)
+
+    async def append(self, admitted: Admitted) -> str:
+        """Append it, and wait: see core.ports.EventQueue."""
+        return await self._queue.append(admitted.entry)
+
+    def advise(self, error: Unavailable) -> None:
+        """Let an append's error say when to come back, where the queue has no memory left."""
+        if error.reason is Reason.BACKLOG_FULL:
+            error.retry_after_s = self._backlog.retry_after_s()
+
+    def _claim(self, head: Head, body: bytes, now_ms: int) -> tuple[str, int]:
+        """(project id, signed timestamp). Raises Rejected: too_large, unauthorized."""
+        if len(body) > self._body_bytes_max:
+            raise Rejected(Reason.TOO_LARGE, f"The body is over {self._body_bytes_max:,} bytes")
+        if head.project is None or head.timestamp is None or head.signature is None:
+            raise unauthorized(AuthFailure.MISSING_HEADER)
+        timestamp_s = parse_timestamp(head.timestamp, now_s=now_ms // 1000, window_s=self._window_s)
+        return _project_id(head.project), timestamp_s
+
+    def _parse(self, project: str, credentials: Credentials, head: Head, body: bytes) -> Batch:
+        """The events of a signed request, paid for. Raises Rejected or Unavailable."""
         if credentials.status != "active":
             raise Rejected(Reason.FORBIDDEN)
-        return project, timestamp_s, mac
-
-    def _check_room(self, project: str, body_bytes: int) -> Quota | None:
-        """The quota that the request's events are paid from; raises if it may not go on."""
         if self._backlog.full and not self._spools():
             raise Unavailable(Reason.BACKLOG_FULL, retry_after_s=self._backlog.retry_after_s())
-        return self._quotas.check(project, body_bytes)
-
-    async def _append(self, entry: Entry) -> str:
-        """The durability reached; what the queue has no memory for is told when to come back."""
-        try:
-            return await self._queue.append(entry)
-        except Unavailable as error:
-            if error.reason is Reason.BACKLOG_FULL:
-                error.retry_after_s = self._backlog.retry_after_s()
-            raise
+        quota = self._quotas.check(project, len(body))
+        encoding = parse_encoding(head.content_encoding)
+        limits = self._limits
+        batch = parse(body, content_type=head.content_type, encoding=encoding, limits=limits)
+        if quota:
+            quota.pay("events", batch.count - 1)  # one is paid
+        return batch
 
 
-def _verify(
-    credentials: Credentials, timestamp: bytes, body: bytes, signature: bytes, now_ms: int
-) -> bytes:
+@lru_cache(PROJECT_IDS_MAX)
+def _project_id(header: bytes) -> str:
+    """Raises Rejected (unauthorized) for what is no id of a project."""
+    if not PROJECT_ID(header):
+        raise unauthorized(AuthFailure.UNKNOWN_PROJECT)
+    return header.decode()
+
+
+def _verify(credentials: Credentials, head: Head, body: bytes, now_ms: int) -> bytes:
     """The MAC; an unknown project costs the same, against a decoy, and is never let through."""
+    assert head.timestamp is not None
+    assert head.signature is not None
     keys = credentials.live(now_ms)
     try:
-        mac = verify(keys, timestamp=timestamp, body=body, signature=signature)
+        mac = verify(keys, timestamp=head.timestamp, body=body, signature=head.signature)
     except Rejected:
         if credentials.status is None:
             raise unauthorized(AuthFailure.UNKNOWN_PROJECT) from None
@@ -149,10 +169,10 @@ def _verify(
     return mac
 
 
-def _ids(batch: Batch, entry: Entry) -> list[str]:
-    """The ids of the events taken, as the worker will derive them."""
-    return [
-        id_of(event, index, project=entry.project, timestamp_s=entry.timestamp_s, mac=entry.mac)
-        for index, event in enumerate(batch.events)
-        if event
-    ]
+def _admitted(
+    batch: Batch, *, project: str, session: str, now_ms: int, timestamp_s: int, mac: bytes
+) -> Admitted:
+    """The entry of a request, and the ids of its events as the worker will derive them."""
+    form, encoding, count, body = batch.form, batch.encoding, batch.count, batch.body
+    entry = Entry(project, session, now_ms, form, encoding, count, timestamp_s, mac, body)
+    return Admitted(ids_of(entry, batch.events), batch.refused, entry)

@@ -1,47 +1,69 @@
 """What goes back to the producer: status, headers and body, for any transport to write."""
 
-from typing import NamedTuple
+from functools import lru_cache
 
+import msgspec
 import orjson
 
 from core.body import Form
-from core.errors import NotAccepted
-from gateway.admission import Accepted
+from core.errors import NotAccepted, Reason
+from gateway.admission import Admitted
 
 JSON = "application/json"
+SINGLE = Form.SINGLE
+ANSWER_OF_ONE = '{"eventId":"%s","sessionId":"%s","status":"accepted"}'  # ids need no escapes
 
 
-class Answer(NamedTuple):
+class Kind:
+    """What answers of one kind have alike. Compared by identity: there is one object per kind."""
+
+    __slots__ = ("code", "headers", "status")
+
+    def __init__(self, status: int, code: str, headers: dict[str, str]) -> None:
+        """code: of the reason, or "accepted"."""
+        self.status = status
+        self.code = code
+        self.headers = {"Content-Type": JSON, **headers}
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """A response, less what its transport adds."""
 
-    status: int
-    headers: dict[str, str]
+    kind: Kind
     body: bytes
-    code: str  # of the reason, or "accepted"
 
 
-def accepted(result: Accepted) -> Answer:
+def accepted(admitted: Admitted, durability: str) -> Answer:
     """202: one event's id, or the ids of a batch and what was wrong with the others."""
-    if result.form is Form.SINGLE:
-        content: dict[str, object] = {"eventId": result.event_ids[0]}
-    else:
-        content = {
-            "accepted": len(result.event_ids),
-            "eventIds": result.event_ids,
-            "rejected": [
-                {"index": refusal.index, "error": refusal.sentence, "code": refusal.reason.code}
-                for refusal in result.refused
-            ],
-        }
-    content |= {"sessionId": result.session_id, "status": "accepted"}
-    headers = {"Content-Type": JSON, "X-Contox-Durability": result.durability}
-    return Answer(202, headers, orjson.dumps(content), "accepted")
+    kind = _accepted(durability)
+    ids, session = admitted.event_ids, admitted.entry.session
+    if admitted.entry.form is SINGLE:
+        return Answer(kind, (ANSWER_OF_ONE % (ids[0], session)).encode())
+    content = {
+        "accepted": len(ids),
+        "eventIds": ids,
+        "rejected": [
+            {"index": refusal.index, "error": refusal.sentence, "code": refusal.reason.code}
+            for refusal in admitted.refused
+        ],
+        "sessionId": session,
+        "status": "accepted",
+    }
+    return Answer(kind, orjson.dumps(content))
 
 
 def not_accepted(error: NotAccepted) -> Answer:
     """The status, code and sentence of a reason, with Retry-After where waiting helps."""
-    headers = {"Content-Type": JSON}
-    if error.retry_after_s is not None:
-        headers["Retry-After"] = str(error.retry_after_s)
     body = orjson.dumps({"error": error.sentence, "code": error.reason.code})
-    return Answer(error.reason.status, headers, body, error.reason.code)
+    return Answer(_refused(error.reason, error.retry_after_s), body)
+
+
+@lru_cache(16)
+def _accepted(durability: str) -> Kind:
+    return Kind(202, "accepted", {"X-Contox-Durability": durability})
+
+
+@lru_cache(1024)
+def _refused(reason: Reason, retry_after_s: int | None) -> Kind:
+    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    return Kind(reason.status, reason.code, headers)

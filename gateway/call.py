@@ -1,6 +1,7 @@
 """One script call: some appends of a partition, and the counts of the ledger that go with them."""
 
 import hashlib
+from functools import lru_cache
 from typing import Any
 
 from core.codec import Entry, encode_header
@@ -8,7 +9,7 @@ from core.errors import Reason, Unavailable
 from core.ledger import ACCEPTED, ENTRIES, field
 from core.partitions import ledger_key, stream_key
 from core.ports import Receipt
-from gateway.resp import command
+from gateway.resp import bulk
 from runtime.log import get_log
 
 log = get_log()
@@ -33,17 +34,19 @@ for at = 1, fields do
 end
 return counts
 """
+OPENING_ARGUMENTS = 7
 APPEND_SHA = hashlib.sha1(APPEND.encode(), usedforsecurity=False).hexdigest()
 
 
 class Call:
     """Gathers appends; then is sent once, and tells each of them how it went."""
 
-    __slots__ = ("_events", "_pieces", "_receipts", "partition", "size")
+    __slots__ = ("_events", "_pieces", "_receipts", "fields", "partition", "size")
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
         self.size = 0  # bytes held
+        self.fields: list[str] = []  # the ledger's, in the order of the reply; once it is packed
         self._pieces: list[bytes] = []  # the script's arguments on the wire
         self._receipts: list[Receipt] = []
         self._events: dict[str, int] = {}  # by project
@@ -71,18 +74,17 @@ class Call:
         self.size += size
         return size
 
-    @property
-    def fields(self) -> list[str]:
-        """The ledger's fields that it counts into, in the order of the reply."""
-        return [*(field(project, ACCEPTED) for project in self._events), field(ENTRIES, ACCEPTED)]
-
-    def packed(self, ids: list[str]) -> list[bytes]:
-        """RESP, in pieces. ids: of the partitions' ledgers."""
-        amounts = [*self._events.values(), len(self)]
-        ledger = [part for item in zip(self.fields, amounts, strict=True) for part in item]
-        keys = (2, stream_key(self.partition), ledger_key(self.partition))
-        arguments = (*keys, ids[self.partition], len(amounts), *ledger)
-        return [command("EVALSHA", APPEND_SHA, *arguments, more=2 * len(self)), *self._pieces]
+    def packed(self, ledger_id: str) -> list[bytes]:
+        """RESP, in pieces. ledger_id: of the partition's ledger."""
+        self._events[ENTRIES] = len(self)
+        self.fields = [field(project, ACCEPTED) for project in self._events]
+        ledger = [
+            b"$%d\r\n%b\r\n$%d\r\n%d\r\n" % (len(name), name.encode(), len(str(n)), n)
+            for name, n in zip(self.fields, self._events.values(), strict=True)
+        ]
+        opening = _opening(self.partition, ledger_id, len(ledger))
+        arguments = OPENING_ARGUMENTS + 2 * len(ledger) + 2 * len(self)
+        return [b"*%d\r\n" % arguments, opening, *ledger, *self._pieces]
 
     def accepted(self, durability: str) -> None:
         """Tell them all; one that cannot be told is a bug, and not the others' fault."""
@@ -93,6 +95,14 @@ class Call:
         """The same, with an error of its own for each."""
         for receipt in self._receipts:
             _tell(receipt.refused, Unavailable(reason))
+
+
+@lru_cache(1024)
+def _opening(partition: int, ledger_id: str, fields: int) -> bytes:
+    """The OPENING_ARGUMENTS that calls have alike."""
+    keys = (stream_key(partition), ledger_key(partition))
+    texts = ("EVALSHA", APPEND_SHA, 2, *keys, ledger_id, fields)
+    return b"".join(bulk(str(text).encode()) for text in texts)
 
 
 def _tell(tell: Any, what: object) -> None:

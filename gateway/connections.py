@@ -14,6 +14,7 @@ from typing import Protocol
 from core.errors import NotAccepted, Reason
 from core.metrics import Meter, Metric
 from core.settings import Settings
+from gateway.ready import Ready
 from runtime.log import Throttle, get_log
 
 log = get_log()
@@ -47,6 +48,7 @@ class Connections:
         self._heads: dict[Connection, float] = {}  # when each falls due; the first one first
         self._unread: set[Connection] = set()  # had unsent answers at the last look
         self._throttle = Throttle(10)
+        self.ready = Ready()
         self.leaving = False  # set to True, every answer asks its client to go elsewhere
         self.finishing = False  # no connection is taken any more
 

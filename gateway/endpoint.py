@@ -1,17 +1,17 @@
-"""POST /api/v2/ingest on aiohttp: read the body under limits, admit it, write the answer."""
+"""POST /api/v2/ingest on either transport: what a request is answered, and what is counted."""
 
 import asyncio
 import time
-from collections.abc import Iterable
 from random import random
 
 from aiohttp import web
 
-from core.errors import NotAccepted, Reason, Rejected
-from core.metrics import Meter, Metric
+from core.errors import NotAccepted, Reason, Rejected, Unavailable
+from core.head import Head, read_head
+from core.metrics import Cell, Meter, Metric
 from core.settings import Settings
 from gateway import answers
-from gateway.admission import Accepted, Admission
+from gateway.admission import Admission, Admitted
 from gateway.answers import Answer
 from gateway.receiving import Receiving
 
@@ -24,33 +24,48 @@ class Endpoint:
     """The handler."""
 
     def __init__(self, settings: Settings, *, admission: Admission, meter: Meter) -> None:
-        self._admission = admission
+        self.admission = admission
+        self.receiving = Receiving(settings, meter)
         self._meter = meter
         self._penalties = 0
-        self.receiving = Receiving(settings, meter)
+        self._requests = meter.cell(Metric.REQUESTS, "202", "accepted")
+        self._bytes = meter.cell(Metric.BYTES_ACCEPTED)
+        self._events: dict[str, Cell] = {}  # by durability
+        self._seconds = meter.histogram(Metric.ADMISSION_SECONDS)
 
     async def ingest(self, request: web.Request) -> web.Response:
-        """Answer one request, whatever is wrong with it."""
+        """Answer one request on aiohttp, whatever is wrong with it."""
         try:
             body = await self.receiving.read(request)
         except NotAccepted as error:
             response = to_response(self.refuse(error))
             response.force_close()  # what is left of the body is not worth reading
             return response
-        return to_response(await self.answer_dropping(request.raw_headers, body))
-
-    async def answer_dropping(self, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Answer:
-        """Answer a request whose body counts as being received, and will not any more."""
         try:
-            answer = await self.answer(headers, body)
+            answer = await self.answer(read_head(request.raw_headers), body)
+        except Rejected as error:  # a header was repeated
+            answer = self.refuse(error)
         finally:
             self.receiving.drop(len(body))
-        if answer.code == Reason.RATE_LIMITED.code:
+        if answer.kind.status == Reason.RATE_LIMITED.status:
             del body
-            await self._hold_back()
-        return answer
+            await self.hold_back()
+        return to_response(answer)
 
-    async def _hold_back(self) -> None:
+    async def answer(self, head: Head, body: bytes) -> Answer:
+        """Admit a request whose body is complete, waiting for what it takes."""
+        started_s = time.perf_counter()
+        try:
+            admitted = await self.admission.check(head, body)
+        except NotAccepted as error:
+            return self.refuse(error)
+        try:
+            durability = await self.admission.append(admitted)
+        except Unavailable as error:
+            return self.not_appended(error)
+        return self.accepted(admitted, durability, len(body), started_s)
+
+    async def hold_back(self) -> None:
         """Let a 429 wait.
 
         A client in a loop that takes no heed of Retry-After sends its next request once it has the
@@ -66,33 +81,37 @@ class Endpoint:
         finally:
             self._penalties -= 1
 
-    async def answer(self, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Answer:
-        """Admit a request whose body is complete; the same for every transport."""
-        started_s = time.perf_counter()
-        try:
-            result = await self._admission.admit(headers, body)
-        except NotAccepted as error:
-            return self.refuse(error)
-        self._meter.observe(Metric.ADMISSION_SECONDS, time.perf_counter() - started_s)
-        self._count_accepted(result, len(body))
-        return answers.accepted(result)
+    def accepted(
+        self, admitted: Admitted, durability: str, body_bytes: int, started_s: float
+    ) -> Answer:
+        """The answer to what is in the queue, counted. started_s: by time.perf_counter."""
+        events = self._events.get(durability)
+        if events is None:
+            events = self._meter.cell(Metric.EVENTS_ACCEPTED, durability)
+            self._events[durability] = events
+        events.value += len(admitted.event_ids)
+        self._requests.value += 1
+        self._bytes.value += body_bytes
+        for refusal in admitted.refused:
+            self._meter.add(Metric.EVENTS_REJECTED, 1, refusal.reason.code)
+        self._seconds.observe(time.perf_counter() - started_s)
+        return answers.accepted(admitted, durability)
+
+    def not_appended(self, error: Unavailable) -> Answer:
+        """The answer to what the queue did not take, counted."""
+        self.admission.advise(error)
+        return self.refuse(error)
 
     def refuse(self, error: NotAccepted) -> Answer:
         """The answer to what is not taken, counted."""
         answer = answers.not_accepted(error)
-        self._meter.add(Metric.REQUESTS, 1, str(answer.status), answer.code)
+        self._meter.add(Metric.REQUESTS, 1, str(answer.kind.status), answer.kind.code)
         if isinstance(error, Rejected) and error.failure:
             self._meter.add(Metric.AUTH_FAILURES, 1, error.failure)
         return answer
 
-    def _count_accepted(self, result: Accepted, body_bytes: int) -> None:
-        self._meter.add(Metric.REQUESTS, 1, "202", "accepted")
-        self._meter.add(Metric.EVENTS_ACCEPTED, len(result.event_ids), result.durability)
-        self._meter.add(Metric.BYTES_ACCEPTED, body_bytes)
-        for refusal in result.refused:
-            self._meter.add(Metric.EVENTS_REJECTED, 1, refusal.reason.code)
-
 
 def to_response(answer: Answer) -> web.Response:
     """The answer as aiohttp writes it."""
-    return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
+    kind = answer.kind
+    return web.Response(status=kind.status, headers=kind.headers, body=answer.body)

@@ -14,7 +14,6 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from redis.asyncio import Redis
 
@@ -34,16 +33,24 @@ STALE_S = 5  # for expired keys to be used on, before a store that is away is as
 CHANNEL_POLL_S = 5
 
 
-class Credentials(NamedTuple):
+class Credentials:
     """A project's opened keys; `status` is None for a project that does not exist."""
 
-    status: str | None
-    secrets: tuple[tuple[Key, int | None], ...]  # key, expires_ms; newest first
+    __slots__ = ("_keys", "_rotating", "_secrets", "status")
+
+    def __init__(self, status: str | None, secrets: tuple[tuple[Key, int | None], ...]) -> None:
+        """secrets: key, expires_ms; newest first."""
+        self.status = status
+        self._secrets = secrets
+        self._keys = [key for key, expires_ms in secrets if expires_ms is None]
+        self._rotating = len(self._keys) < len(secrets)
 
     def live(self, now_ms: float) -> list[Key]:
         """The keys that verify now; at least one."""
+        if not self._rotating:
+            return self._keys
         return [
-            key for key, expires_ms in self.secrets if expires_ms is None or expires_ms > now_ms
+            key for key, expires_ms in self._secrets if expires_ms is None or expires_ms > now_ms
         ]
 
 

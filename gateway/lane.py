@@ -13,14 +13,13 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from core.errors import NotAccepted, Reason, Rejected, Unavailable
-from gateway.answers import Answer, not_accepted
+from gateway.answers import Answer
 from gateway.connections import HEAD_LATE, Connection, Connections
-from gateway.endpoint import PATH, Endpoint
+from gateway.endpoint import Endpoint
 from gateway.plain_head import END, HEAD_BYTES_MAX, LINE, PlainHead, read_plain
 from gateway.render import render
-from runtime.log import get_log
+from gateway.turn import Turn
 
-log = get_log()
 READ_AHEAD_BYTES = 64 << 10  # of requests whose turn has not come
 KEEP_ALIVE_S = 75
 LINGER_S = 1  # to let a client read why it was cut off, before the connection closes
@@ -40,13 +39,14 @@ class Lane(asyncio.Protocol):
     """One connection."""
 
     __slots__ = (
-        "_answering",
+        "_at",
         "_buffer",
         "_closing",
         "_connections",
         "_counted",
         "_due",
         "_endpoint",
+        "_going_on",
         "_head",
         "_idle_since_s",
         "_keep_alive",
@@ -56,6 +56,7 @@ class Lane(asyncio.Protocol):
         "_stalled",
         "_successor",
         "_transport",
+        "_turn",
     )
 
     def __init__(
@@ -67,12 +68,14 @@ class Lane(asyncio.Protocol):
         self._successor = successor
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._buffer = bytearray()
-        self._searched = 0  # bytes of the buffer in which the head does not end
+        self._buffer: bytes | bytearray = b""  # as it came; a bytearray once it came in parts
+        self._at = 0  # bytes of the buffer that are done with
+        self._searched = 0  # up to where the head does not end
         self._head: PlainHead | None = None  # complete, its body is arriving
         self._counted = 0  # bytes of that body that count as being received
         self._due: asyncio.TimerHandle | None = None  # ends the wait for that body
-        self._answering: asyncio.Task[None] | None = None
+        self._turn = Turn(endpoint, self)
+        self._going_on = False
         self._closing = False  # nothing more is read
         self._paused = False  # reading
         self._stalled = False  # the client does not read
@@ -96,11 +99,18 @@ class Lane(asyncio.Protocol):
         self._connections.leave(self)
 
     def data_received(self, data: bytes) -> None:
-        """Keep what came, and do what can be done now."""
+        """Keep what came, to go on with it in a moment."""
         if self._closing:
             return
-        self._buffer += data
-        self._go_on()
+        if not self._buffer:
+            self._buffer = data
+        elif isinstance(self._buffer, bytearray) and not self._at:
+            self._buffer += data
+        else:
+            self._buffer = bytearray(self._buffer[self._at :]) + data
+            self._searched -= self._at
+            self._at = 0
+        self._connections.ready.add(self)
 
     def pause_writing(self) -> None:
         """The client reads too slowly: no request of its is begun."""
@@ -109,58 +119,78 @@ class Lane(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It has read."""
         self._stalled = False
-        self._go_on()
+        self.go_on()
 
-    def _go_on(self) -> None:
-        """Begin the request that is next, if it is there."""
-        busy = self._answering is not None or self._stalled
-        self._pause_reading(busy and len(self._buffer) > READ_AHEAD_BYTES)
-        if busy or self._closing:
-            return
-        if self._head is None and not (self._buffer and self._take_head()):
-            return
-        assert self._head is not None
-        length = self._head.length
-        if len(self._buffer) < length:
-            self._wait_for_body()
-            return
+    def go_on(self) -> None:
+        """See gateway.ready.Served: begin the requests that are there, one after the other."""
+        turn, self._going_on = self._turn, True
+        while self._buffer and not (turn.busy or self._stalled or self._closing):
+            if not self._begin():
+                break
+        self._going_on = False
+        ahead = len(self._buffer) - self._at > READ_AHEAD_BYTES
+        if ahead or self._paused:
+            self._pause_reading(ahead and (turn.busy or self._stalled))
+
+    def _begin(self) -> bool:
+        """Begin the next request; False: it is not there yet, or not for the lane."""
+        plain = self._head or self._take_head()
+        if plain is None:
+            return False
+        head, length = plain
+        at, end = self._at, self._at + length
+        if len(self._buffer) < end:
+            self._wait_for_body(plain)
+            return False
         try:
             self._endpoint.receiving.take(length - self._counted)
         except Unavailable as error:
             self.cut(error)
-            return
+            return False
         self._counted = 0  # all of it counts as the request's from here on
-        headers, body = self._head.headers, bytes(self._buffer[:length])
-        del self._buffer[:length]
-        self._body_is_over()
-        self._answering = self._loop.create_task(self._answer(headers, body))
-
-    def _take_head(self) -> bool:
-        """Read the head at the buffer's start; False: it is not there yet, or not for the lane."""
-        buffer = self._buffer
-        if not buffer.startswith(LINE) and not LINE.startswith(buffer):
-            self._hand_over()
-            return False
-        end = buffer.find(END, self._searched)
-        if end < 0:
-            self._searched = max(0, len(buffer) - len(END) + 1)
-            self._connections.head_begins(self)
-            if len(buffer) > HEAD_BYTES_MAX:
-                self._hand_over()
-            return False
-        size = end + len(END)
-        head = read_plain(bytes(buffer[:size]))
-        if head is None or head.length > self._endpoint.receiving.body_bytes_max:
-            self._hand_over()
-            return False
-        del buffer[:size]
-        self._searched = 0
-        self._head = head
-        self._connections.head_ends(self)
+        body = bytes(self._buffer[at:end])
+        if end == len(self._buffer):
+            self._buffer, self._at, self._searched = b"", 0, 0
+        else:
+            self._at = self._searched = end
+        if self._head is not None:
+            self._body_is_over()
+        self._turn.begin(head, body)
         return True
 
-    def _wait_for_body(self) -> None:
+    def answered(self, answer: Answer, *, close: bool) -> None:
+        """See gateway.turn.Asker."""
+        self._idle_since_s = self._loop.time()
+        self._write(answer, close=close)
+        if self._buffer and not self._going_on:  # else the loop there will
+            self.go_on()
+
+    def _take_head(self) -> PlainHead | None:
+        """Read the next head; None: it is not there yet, or not for the lane."""
+        buffer, at = self._buffer, self._at
+        line = buffer[at : at + len(LINE)]
+        if line != LINE and not LINE.startswith(line):
+            self._hand_over()
+            return None
+        end = buffer.find(END, max(at, self._searched))
+        if end < 0:
+            self._searched = max(at, len(buffer) - len(END) + 1)
+            self._connections.head_begins(self)
+            if len(buffer) - at > HEAD_BYTES_MAX:
+                self._hand_over()
+            return None
+        end += len(END)
+        plain = read_plain(bytes(buffer[at:end])) if end - at <= HEAD_BYTES_MAX else None
+        if plain is None or plain[1] > self._endpoint.receiving.body_bytes_max:
+            self._hand_over()
+            return None
+        self._at = self._searched = end
+        self._connections.head_ends(self)
+        return plain
+
+    def _wait_for_body(self, plain: PlainHead) -> None:
         """Part of a body is there: it counts, and the rest is waited for, but not for ever."""
+        self._head = plain
         receiving = self._endpoint.receiving
         if self._due is None:
             self._due = self._loop.call_later(
@@ -169,7 +199,7 @@ class Lane(asyncio.Protocol):
             if not receiving.expect(self):
                 self.cut(Unavailable(Reason.SHUTTING_DOWN))
                 return
-        counted, self._counted = self._counted, len(self._buffer)
+        counted, self._counted = self._counted, len(self._buffer) - self._at
         try:
             receiving.take(self._counted - counted)
         except Unavailable as error:
@@ -195,19 +225,6 @@ class Lane(asyncio.Protocol):
     def _refuse(self, error: NotAccepted) -> None:
         self._write(self._endpoint.refuse(error), close=True, linger=True)
 
-    async def _answer(self, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """Admit one request and write its answer."""
-        close = False
-        try:
-            answer = await self._endpoint.answer_dropping(headers, body)
-        except Exception:  # a bug: said loudly here, and in the contract's words to the client
-            log.exception("request failed", path=PATH)
-            answer, close = not_accepted(NotAccepted(Reason.INTERNAL)), True
-        self._answering = None
-        self._idle_since_s = self._loop.time()
-        self._write(answer, close=close)
-        self._go_on()
-
     def _write(self, answer: Answer, *, close: bool, linger: bool = False) -> None:
         """Send an answer; nobody may be there any more."""
         assert self._transport is not None
@@ -217,7 +234,7 @@ class Lane(asyncio.Protocol):
         self._transport.write(render(answer, close=close))
         if close:
             self._closing = True
-            self._buffer.clear()
+            self._buffer = b""
             self._pause_reading(False)
             self._loop.call_later(LINGER_S if linger else 0, self._close)
 
@@ -238,9 +255,9 @@ class Lane(asyncio.Protocol):
     def _hand_over(self) -> None:
         """Let aiohttp have the connection, with every byte that was not consumed."""
         assert self._transport is not None
-        unread = bytes(self._buffer)
+        unread = bytes(self._buffer[self._at :])
         self._closing = True
-        self._buffer.clear()
+        self._buffer = b""
         self._pause_reading(False)
         self._forget_keep_alive()
         successor = self._successor()
@@ -251,14 +268,19 @@ class Lane(asyncio.Protocol):
 
     def expire(self) -> None:
         """See gateway.connections.Connection."""
-        if self._buffer and self._head is None and self._answering is None:
+        if self._buffer and self._head is None and not self._turn.busy:
             self._refuse(HEAD_LATE)
         else:
             self._close()
 
+    def abort(self) -> None:
+        """See gateway.ready.Served."""
+        assert self._transport is not None
+        self._transport.abort()
+
     def close_if_idle(self) -> None:
         """See gateway.connections.Connection."""
-        if self._answering is None and self._head is None and not self._buffer:
+        if not (self._turn.busy or self._head or self._buffer):
             self._close()
 
     def _forget_keep_alive(self) -> None:

@@ -1,24 +1,28 @@
 """The head of a plain request: the only kind that the lane (gateway/lane.py) serves itself.
 
 Plain is what no two readers can understand in two ways: one POST to the endpoint in HTTP/1.1, one
-Content-Length in digits, no framing or hop-by-hop header that asks for anything, and a head that
-is short. httptools (llhttp) must accept it, too. Whatever else comes is for aiohttp to judge.
+Content-Length in digits, no header that counts given twice, no framing or hop-by-hop header that
+asks for anything, and a head that is short. httptools (llhttp) must accept it, too. Whatever else
+comes is for aiohttp to judge.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import lru_cache
+from operator import itemgetter
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from core.head import FIELD_OF, Head
 from gateway.endpoint import PATH
 
 LINE = f"POST {PATH} HTTP/1.1\r\n".encode()
-END = b"\r\n\r\n"
+CRLF, END = b"\r\n", b"\r\n\r\n"
 HEAD_BYTES_MAX = 8_000  # below every bound that aiohttp has for parts of a head
 HEADERS_MAX = 64
 LENGTH_DIGITS_MAX = 9
+SHAPES_MAX = 1024  # lists of names that are remembered, of at most HEAD_BYTES_MAX each
 ASKS_FOR_MORE = frozenset(
     (
-        b"connection",
         b"expect",
         b"http2-settings",
         b"keep-alive",
@@ -29,52 +33,53 @@ ASKS_FOR_MORE = frozenset(
         b"upgrade",
     )
 )
-
-
-class PlainHead(NamedTuple):
-    """What the lane needs of a head."""
-
-    headers: list[tuple[bytes, bytes]]  # as received
-    length: int  # of the body, in bytes
+PICKED = (*FIELD_OF, b"content-length", b"connection")
+PlainHead = tuple[Head, int]  # and how many bytes its body has
+Pick = Callable[[list[bytes | None]], tuple[bytes | None, ...]]
 
 
 class _Reader:
-    """Gathers headers, as httptools finds them."""
+    """What httptools calls, for each header: a dictionary, and no frame of Python."""
 
-    __slots__ = ("complete", "headers")
+    __slots__ = ("on_header",)
 
-    def __init__(self) -> None:
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.complete = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Called by httptools for each."""
-        self.headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Called by httptools at the empty line."""
-        self.complete = True
+    on_header: Callable[[bytes, bytes], None]
 
 
 def read_plain(head: bytes) -> PlainHead | None:
-    """The head that these bytes are, from LINE to END; None if it is not plain."""
-    if len(head) > HEAD_BYTES_MAX:
-        return None
+    """The head that these bytes are, from LINE to the first END; None if it is not plain.
+
+    head: at most HEAD_BYTES_MAX bytes.
+    """
     reader = _Reader()
+    headers: dict[bytes, bytes | None] = {}
+    reader.on_header = headers.__setitem__
     try:
         HttpRequestParser(reader).feed_data(head)
     except (HttpParserError, HttpParserUpgrade):
         return None
-    headers = reader.headers
-    if not reader.complete or len(headers) > HEADERS_MAX:
+    if head.count(CRLF) != len(headers) + 2:  # a header was repeated: the dictionary holds fewer
         return None
-    length = None
-    for name, value in headers:
-        lower = name.lower()
-        if lower == b"content-length":
-            if length is not None or not value.isdigit() or len(value) > LENGTH_DIGITS_MAX:
-                return None
-            length = int(value)
-        elif lower in ASKS_FOR_MORE and (lower, value.lower()) != (b"connection", b"keep-alive"):
-            return None
-    return None if length is None else PlainHead(headers, length)
+    pick = _shape(tuple(headers))
+    if pick is None:
+        return None
+    project, timestamp, signature, kind, encoding, length, connection = pick(
+        [*headers.values(), None]
+    )
+    if length is None or not length.isdigit() or len(length) > LENGTH_DIGITS_MAX:
+        return None
+    if connection is not None and connection.lower() != b"keep-alive":
+        return None
+    return Head(project, timestamp, signature, kind, encoding), int(length)
+
+
+@lru_cache(SHAPES_MAX)  # a client sends the same names in the same order
+def _shape(names: tuple[bytes, ...]) -> Pick | None:
+    """What picks from the values of headers with these names, and a None behind them, those that
+    are PICKED; None if the head is not plain."""
+    if len(names) > HEADERS_MAX:
+        return None
+    at = {name.lower(): index for index, name in enumerate(names)}
+    if len(at) < len(names) or not at.keys().isdisjoint(ASKS_FOR_MORE):  # twice, in other case
+        return None
+    return itemgetter(*(at.get(name, -1) for name in PICKED))

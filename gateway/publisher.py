@@ -13,13 +13,11 @@ Cost          A lost connection leaves groups' outcome unknown: their requests a
 """
 
 import asyncio
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ConnectionError  # noqa: A004 - what callers catch
 
 from core.codec import Entry
 from core.errors import Reason, Unavailable
@@ -54,6 +52,7 @@ class Publisher:
         self._meter = meter
         self._witness = Witness(settings.partitions, meter)
         self._tier: Tier | None = None
+        self._trailer = b""  # the tier's, on the wire
         self._wire: Wire | None = None  # while it is connected
         self._gathered: dict[int, Call] = {}  # by partition, what is still open to more
         self._calls: list[Call] = []  # the next group, less those
@@ -70,11 +69,14 @@ class Publisher:
         if self.away:
             raise Unavailable(Reason.QUEUE_UNAVAILABLE)
         partition = partition_of(entry.project, self._partitions)
-        call = self._gathered.get(partition) or Call(partition)
-        size = call.add(entry, receipt, bytes_max=self._inflight_bytes_max - self._inflight_bytes)
-        self._gathered[partition] = call  # only now: an empty call must not be sent
-        self._inflight_bytes += size
-        if call.is_full:
+        call = self._gathered.get(partition)
+        if new := call is None:
+            call = Call(partition)
+        bytes_max = self._inflight_bytes_max - self._inflight_bytes
+        self._inflight_bytes += call.add(entry, receipt, bytes_max=bytes_max)
+        if new:  # only now: an empty call must not be sent
+            self._gathered[partition] = call
+        elif call.is_full:
             self._calls.append(self._gathered.pop(partition))
         if not self._scheduled and len(self._flying) < FLIGHTS_MAX:
             self._scheduled = True
@@ -90,8 +92,9 @@ class Publisher:
             connection = self._queue.connection_pool.make_connection()  # type: ignore[no-untyped-call]
             try:
                 await connection.connect()
-                self._tier = await self._prepare(connection)
-                await self._serve(Wire(connection))
+                self._tier = tier = await self._prepare(connection)
+                self._trailer = command(*tier.trailer) if tier.trailer else b""
+                await self._serve(Wire(connection, self._append_timeout_s))
             except (*QUEUE_ERRORS, TierError, ReplyError) as error:
                 self._go_away(error)
             finally:
@@ -115,21 +118,9 @@ class Publisher:
         self._come_back()
         while not wire.lost.done():
             if not wire:
-                self._exchange(command("PING"), 1, self._pinged)
+                wire.exchange(command("PING"), 1, self._pinged)
             await asyncio.wait({wire.lost}, timeout=PING_S)
         wire.lost.result()
-
-    def _exchange(self, packed: bytes, replies: int, done: Callable[[Replies], None]) -> None:
-        """Send commands whose replies are due in time."""
-        assert self._wire is not None
-        late = ConnectionError("The server did not answer in time")
-        timer = asyncio.get_running_loop().call_later(self._append_timeout_s, self._wire.fail, late)
-
-        def answered(replies: Replies) -> None:
-            timer.cancel()
-            done(replies)
-
-        self._wire.exchange(packed, replies, answered)
 
     def _pinged(self, _replies: Replies) -> None:
         self._backoff.reset()
@@ -144,11 +135,12 @@ class Publisher:
         assert self._tier is not None
         self._gathered, self._calls = {}, []
         self._flying.append(group)
-        packed = [piece for call in group for piece in call.packed(self._witness.ids)]
-        if self._tier.trailer:
-            packed.append(command(*self._tier.trailer))
-        replies = len(group) + bool(self._tier.trailer)
-        self._exchange(b"".join(packed), replies, partial(self._land, group))
+        packed: list[bytes] = []
+        for call in group:
+            packed += call.packed(self._witness.ids[call.partition])
+        packed.append(self._trailer)
+        replies = len(group) + bool(self._trailer)
+        self._wire.exchange(b"".join(packed), replies, partial(self._land, group))
 
     def _land(self, group: list[Call], replies: Replies) -> None:
         """Answer a group, and let the next one go."""

@@ -5,7 +5,7 @@ from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 
-from gateway.answers import Answer
+from gateway.answers import Answer, Kind
 from gateway.request_ids import request_ids
 from runtime.status import FIXED_HEADERS
 
@@ -14,20 +14,20 @@ FIXED = "".join(f"{name}: {value}\r\n" for name, value in FIXED_HEADERS.items())
 
 def render(answer: Answer, *, close: bool) -> bytes:
     """The response; with `Connection: close` if the connection will be."""
-    head = _head(answer.status, tuple(answer.headers.items()), close, int(time.time()))
+    body = answer.body
     return b"%bX-Request-Id: %b\r\nContent-Length: %d\r\n\r\n%b" % (
-        head,
+        _head(answer.kind, close, int(time.time())),
         request_ids.next().encode(),
-        len(answer.body),
-        answer.body,
+        len(body),
+        body,
     )
 
 
 @lru_cache(maxsize=64)
-def _head(status: int, headers: tuple[tuple[str, str], ...], close: bool, now_s: int) -> bytes:
+def _head(kind: Kind, close: bool, now_s: int) -> bytes:
     """All that answers of one kind have alike within one second."""
-    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"]
-    lines += [f"{name}: {value}\r\n" for name, value in headers]
+    lines = [f"HTTP/1.1 {kind.status} {HTTPStatus(kind.status).phrase}\r\n"]
+    lines += [f"{name}: {value}\r\n" for name, value in kind.headers.items()]
     lines += [FIXED, f"Date: {formatdate(now_s, usegmt=True)}\r\n"]
     lines += ["Connection: close\r\n"] if close else []
     return "".join(lines).encode("latin-1")

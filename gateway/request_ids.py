@@ -12,12 +12,12 @@ class RequestIds:
 
     def renew(self) -> None:
         """Begin anew, as another process."""
-        self._process = os.urandom(6).hex()
-        self._numbers = count(1)
+        self._prefix = f"req_{os.urandom(6).hex()}"
+        self._numbers = count(10_000_000)  # of one length for long
 
     def next(self) -> str:
         """One that nobody had before."""
-        return f"req_{self._process}{next(self._numbers):08x}"
+        return f"{self._prefix}{next(self._numbers)}"
 
 
 request_ids = RequestIds()

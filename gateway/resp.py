@@ -10,7 +10,7 @@ def bulk(data: bytes) -> bytes:
     return b"$%d\r\n%s\r\n" % (len(data), data)
 
 
-def command(*arguments: str | int, more: int = 0) -> bytes:
-    """A command, of which `more` further arguments follow as `bulk` gives them."""
+def command(*arguments: str | int) -> bytes:
+    """A command."""
     texts = [str(argument).encode() for argument in arguments]
-    return b"*%d\r\n" % (len(texts) + more) + b"".join(map(bulk, texts))
+    return b"*%d\r\n" % len(texts) + b"".join(map(bulk, texts))

@@ -32,13 +32,18 @@ class ReplyError(Exception):
 class Wire(asyncio.Protocol):
     """Exchanges: some commands written, and their replies when all of them are there."""
 
-    def __init__(self, connection: AbstractConnection) -> None:
-        """Take over a connection that is open and owes no reply."""
-        loop = asyncio.get_running_loop()
+    def __init__(self, connection: AbstractConnection, timeout_s: float) -> None:
+        """Take over a connection that is open and owes no reply.
+
+        timeout_s: within which the replies to an exchange must be there.
+        """
+        self._loop = loop = asyncio.get_running_loop()
+        self._timeout_s = timeout_s
+        self._timer: asyncio.TimerHandle | None = None  # when the first exchange may be late
         writer = cast("Any", connection)._writer  # noqa: SLF001 - the only way to its transport
         self._transport: asyncio.Transport = writer.transport
         self._reader = hiredis.Reader(protocolError=ConnectionError, replyError=ReplyError)
-        self._exchanges: deque[tuple[int, Callable[[Replies], None]]] = deque()
+        self._exchanges: deque[tuple[int, Callable[[Replies], None], float]] = deque()
         self._replies: Replies = []
         self.lost: asyncio.Future[None] = loop.create_future()  # fails once it is of no more use
         self._transport.set_protocol(self)
@@ -52,14 +57,30 @@ class Wire(asyncio.Protocol):
 
         packed: RESP. replies: how many there will be, at least 1; an error reply is a ReplyError.
         """
-        self._exchanges.append((replies, done))
+        due_s = self._loop.time() + self._timeout_s
+        self._exchanges.append((replies, done, due_s))
+        if self._timer is None:
+            self._timer = self._loop.call_at(due_s, self._look)
         if self._transport.is_closing():  # uvloop would raise
             self.fail(ConnectionError("The connection was lost"))
         else:
             self._transport.write(packed)
 
+    def _look(self) -> None:
+        """A timer's: one for all exchanges, since most are over long before it."""
+        self._timer = None
+        if not self._exchanges:
+            return
+        due_s = self._exchanges[0][2]
+        if due_s <= self._loop.time():
+            self.fail(ConnectionError("The server did not answer in time"))
+        else:
+            self._timer = self._loop.call_at(due_s, self._look)
+
     def fail(self, error: Exception) -> None:
         """Give the connection up; `lost` tells why."""
+        if self._timer is not None:
+            self._timer.cancel()
         if not self.lost.done():
             self.lost.set_exception(error)
             self.lost.exception()  # who waits for it is told; nobody may be waiting any more
@@ -72,7 +93,7 @@ class Wire(asyncio.Protocol):
             while (reply := self._reader.gets()) is not False:
                 self._replies.append(reply)
                 if len(self._replies) == self._exchanges[0][0]:
-                    _, done = self._exchanges.popleft()
+                    done = self._exchanges.popleft()[1]
                     replies, self._replies = self._replies, []
                     done(replies)
         except (ConnectionError, IndexError) as error:  # no RESP, or more than was asked for

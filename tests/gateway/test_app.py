@@ -52,7 +52,8 @@ async def test_bug(
     async def broken(*_arguments: object) -> None:
         raise ZeroDivisionError("a detail")
 
-    monkeypatch.setattr(running.gateway.admission, "admit", broken)
+    monkeypatch.setattr(running.gateway.admission, "check_now", lambda *_: None)
+    monkeypatch.setattr(running.gateway.admission, "check", broken)
     reply = await running.producer.post()
     assert (reply.status, reply.json["code"]) == (500, "internal_error")
     assert b"detail" not in reply.body

@@ -16,8 +16,8 @@ def test_packed() -> None:
     other = msgspec.structs.replace(ENTRY, project="proj_2", count=5)
     for entry in (ENTRY, other, ENTRY):
         call.add(entry, Noted(), bytes_max=10_000)
+    packed = b"".join(call.packed("the-id"))
     assert call.fields == ["proj_1|a", "proj_2|a", "|a"]
-    packed = b"".join(call.packed(["", "", "the-id"]))
     counts = (b"the-id", b"3", b"proj_1|a", b"2", b"proj_2|a", b"5", b"|a", b"3")
     parts = [part for e in (ENTRY, other, ENTRY) for part in (encode_header(e), e.body)]
     assert packed.startswith(b"*19\r\n")

@@ -110,13 +110,13 @@ async def test_endless_head(running: Running) -> None:
 async def test_bad_head_behind_a_request(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """A head that is given up behind a request under way is answered in its turn, and once."""
     running = await start(CONTOX_LANE="0")  # what it looks into is aiohttp's
-    admit, may = running.gateway.admission.admit, asyncio.Event()
+    check, may = running.gateway.admission.check, asyncio.Event()
 
-    async def admit_later(*arguments: object) -> object:
+    async def check_later(*arguments: object) -> object:
         await may.wait()
-        return await admit(*arguments)  # type: ignore[arg-type]
+        return await check(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(running.gateway.admission, "admit", admit_later)
+    monkeypatch.setattr(running.gateway.admission, "check", check_later)
     reader, writer = await connect(running)
     writer.write(running.producer.request())
     await until(lambda: metered(running, Metric.RECEIVING_BYTES) > 0)

@@ -8,6 +8,7 @@ import pytest
 from core.codec import Entry
 from gateway import lane as module
 from gateway.lane import Lane
+from gateway.plain_head import HEAD_BYTES_MAX
 from tests.gateway.conftest import NOW, Running, Start, until
 from tests.gateway.test_plain_head import NOT_PLAIN, head
 from tests.raw_http import EVENT, PATH, Headers, Producer, chunked, read_reply
@@ -74,6 +75,8 @@ def requests(producer: Producer) -> dict[str, bytes]:
         "absolute form": signed.replace(PATH.encode(), b"http://x" + PATH.encode(), 1) + last,
         "HTTP/1.0": signed.replace(b"HTTP/1.1", b"HTTP/1.0", 1),
         "cut in the body": signed[:-5],
+        "long head": signed.replace(b"Host", b"X-A: " + b"a" * HEAD_BYTES_MAX + b"\r\nHost") + last,
+        "many, refused": post(X_Contox_Signature="sha256=x") * 500 + last,
         "lengths differ": signed.replace(b"Content-L", b"Content-Length: 1\r\nContent-L", 1),
         "plain and unsigned": head(b"Host: x\r\n", b"Content-Length: 5\r\n") + b"hello" + last,
     }

@@ -1,8 +1,11 @@
 """Which heads the lane serves: those that nobody can read in two ways."""
 
+from collections.abc import Callable
+
 import pytest
 
-from gateway.plain_head import END, HEAD_BYTES_MAX, HEADERS_MAX, LINE, PlainHead, read_plain
+from core.head import FIELD_OF, Head, read_head
+from gateway.plain_head import END, HEADERS_MAX, LINE, read_plain
 
 HOST = b"Host: x\r\n"
 LENGTH = b"Content-Length: 5\r\n"
@@ -26,13 +29,23 @@ def test_plain(plain: bytes, length: int) -> None:
     """A head with one length, and nothing that asks for more, is plain."""
     found = read_plain(plain)
     assert found is not None
-    assert found.length == length
+    assert found[1] == length
 
 
-def test_headers() -> None:
-    """Headers come in order, as they were, less the space before values."""
-    found = read_plain(head(b"X-A:  b \r\n", LENGTH, b"x-a: c\r\n"))
-    assert found == PlainHead([(b"X-A", b"b "), (b"Content-Length", b"5"), (b"x-a", b"c")], 5)
+@pytest.mark.parametrize("change", [bytes, bytes.lower, bytes.upper], ids=["as is", "low", "up"])
+def test_fields(change: Callable[[bytes], bytes]) -> None:
+    """Headers that count are found by name in any case, at any place; others are ignored."""
+    names = list(FIELD_OF)
+    for count in range(len(names) + 1):
+        lines = [change(name) + b":  v%d \r\n" % n for n, name in enumerate(names[:count])]
+        found = read_plain(head(b"Project: no\r\n", *reversed(lines), LENGTH))
+        pairs = [(name, b"v%d " % n) for n, name in enumerate(names[:count])]
+        assert found == (read_head(pairs), 5)
+
+
+def test_fields_in_order() -> None:
+    """The table of names is in the order of the fields that they fill."""
+    assert tuple(FIELD_OF.values()) == Head.__struct_fields__
 
 
 NOT_PLAIN = {
@@ -61,7 +74,9 @@ NOT_PLAIN = {
     "NUL": head(LENGTH, b"X-A: \0\r\n"),
     "no name": head(LENGTH, b": b\r\n"),
     "no colon": head(LENGTH, b"X-A\r\n"),
-    "too long": head(LENGTH, b"X-A: " + b"a" * HEAD_BYTES_MAX + b"\r\n"),
+    "repeated": head(LENGTH, b"X-Contox-Project: a\r\n", b"X-Contox-Project: a\r\n"),
+    "repeated in other case": head(LENGTH, b"Content-Type: a\r\n", b"content-type: a\r\n"),
+    "lengths in other case": head(LENGTH, b"content-length: 5\r\n"),
     "too many": head(LENGTH, *[b"X-A: b\r\n"] * HEADERS_MAX),
     "cut short": head(LENGTH)[: -len(END)],
 }

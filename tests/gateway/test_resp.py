@@ -8,6 +8,6 @@ def test_command() -> None:
     assert command("GET", "ü", 12) == b"*3\r\n$3\r\nGET\r\n$2\r\n\xc3\xbc\r\n$2\r\n12\r\n"
 
 
-def test_more_arguments_follow() -> None:
-    """Arguments that are packed apart are counted ahead."""
-    assert command("SET", more=1) + bulk(b"\r\n") == b"*2\r\n$3\r\nSET\r\n$2\r\n\r\n\r\n"
+def test_bulk() -> None:
+    """An argument may hold any bytes, line ends too."""
+    assert bulk(b"\r\n") == b"$2\r\n\r\n\r\n"

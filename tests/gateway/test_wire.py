@@ -9,22 +9,24 @@ from redis.exceptions import ConnectionError  # noqa: A004 - what the wire raise
 
 from gateway.wire import Replies, ReplyError, Wire
 
-Opened = Callable[[bytes], Awaitable[Wire]]
+Opened = Callable[..., Awaitable[Wire]]
 
 
 @pytest.fixture
 async def opened() -> AsyncIterator[Opened]:
-    """Opens a wire to a server that answers what is given, a byte at a time, and then closes."""
+    """Opens a wire to a server that answers what is given, a byte at a time, and then closes;
+    with a timeout given, it does not close."""
     servers, connections = [], []
 
-    async def open_one(answer: bytes) -> Wire:
+    async def open_one(answer: bytes, timeout_s: float = 5) -> Wire:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"GO")
             for byte in answer:
                 writer.write(bytes([byte]))
                 await writer.drain()
                 await asyncio.sleep(0)
-            writer.close()
+            if timeout_s == 5:
+                writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         servers.append(server)
@@ -32,13 +34,27 @@ async def opened() -> AsyncIterator[Opened]:
         connection = Connection(port=port)
         connections.append(connection)
         await connection._connect()  # without the handshake: this is no real server
-        return Wire(connection)
+        return Wire(connection, timeout_s)
 
     yield open_one
     for connection in connections:
         await connection.disconnect(nowait=True)
     for server in servers:
         server.close()
+
+
+async def test_late(opened: Opened) -> None:
+    """A connection whose replies are not there in time is given up, however many were before."""
+    wire = await opened(b"+OK\r\n+OK\r\n", timeout_s=0.2)
+    told: list[Replies] = []
+    wire.exchange(b"a", 1, told.append)
+    wire.exchange(b"GO", 1, told.append)
+    await asyncio.sleep(0.15)
+    wire.exchange(b"b", 1, told.append)
+    await asyncio.wait({wire.lost}, timeout=10)
+    with pytest.raises(ConnectionError, match="did not answer in time"):
+        wire.lost.result()
+    assert told == [[b"OK"], [b"OK"]]
 
 
 async def test_replies_in_order(opened: Opened) -> None:

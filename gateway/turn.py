@@ -1,0 +1,110 @@
+"""The request whose turn it is on a connection of the lane: admitted, appended, answered.
+
+Usually that is one call now, and one when the queue has answered. Only a request that must wait
+for more than that is a task: its keys or session are looked up, or it is held back.
+"""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+from core.errors import NotAccepted, Reason, Unavailable
+from core.head import Head
+from gateway.admission import Admitted
+from gateway.answers import Answer, not_accepted
+from gateway.endpoint import PATH, Endpoint
+from runtime.log import get_log
+
+log = get_log()
+BUG = "request failed"
+HELD_BACK = Reason.RATE_LIMITED.status
+
+
+class Asker(Protocol):
+    """Who is told the answers."""
+
+    def answered(self, answer: Answer, *, close: bool) -> None:
+        """The answer to the request; `close` if nothing more is to be expected of it here."""
+
+
+class Turn:
+    """One request at a time. It is the Receipt of that one's append."""
+
+    __slots__ = ("_admitted", "_asker", "_body_bytes", "_endpoint", "_started_s", "_task", "busy")
+
+    def __init__(self, endpoint: Endpoint, asker: Asker) -> None:
+        self._endpoint = endpoint
+        self._asker = asker
+        self._admitted: Admitted | None = None  # its append is under way
+        self._task: asyncio.Task[None] | None = None
+        self._body_bytes = 0
+        self._started_s = 0.0  # by time.perf_counter
+        self.busy = False  # until the answer is told
+
+    def begin(self, head: Head, body: bytes) -> None:
+        """Take a request whose body counts as being received; what is refused is told at once."""
+        self.busy = True
+        self._body_bytes = len(body)
+        self._started_s = time.perf_counter()
+        endpoint = self._endpoint
+        try:
+            admitted = endpoint.admission.check_now(head, body)
+            if admitted is None:
+                self._start(self._answer(head, body))
+                return
+            self._admitted = admitted
+            endpoint.admission.put(admitted, self)
+        except Unavailable as error:
+            self._end(endpoint.not_appended(error))
+        except NotAccepted as error:
+            self._end(endpoint.refuse(error))
+        except Exception:
+            log.exception(BUG, path=PATH)
+            self._fail()
+
+    def accepted(self, durability: str) -> None:
+        """See core.ports.Receipt."""
+        admitted = self._admitted
+        assert admitted is not None
+        self._end(self._endpoint.accepted(admitted, durability, self._body_bytes, self._started_s))
+
+    def refused(self, error: Unavailable) -> None:
+        """See core.ports.Receipt."""
+        self._end(self._endpoint.not_appended(error))
+
+    def _start(self, waiting: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.get_running_loop().create_task(waiting)
+
+    async def _answer(self, head: Head, body: bytes) -> None:
+        """Answer a request that must wait for more than its append."""
+        try:
+            answer = await self._endpoint.answer(head, body)
+        except Exception:
+            log.exception(BUG, path=PATH)
+            self._fail()
+        else:
+            del body
+            self._end(answer)
+
+    def _fail(self) -> None:
+        """A bug, said loudly in the log, is said in the contract's words to the client."""
+        self._end(not_accepted(NotAccepted(Reason.INTERNAL)), close=True)
+
+    def _end(self, answer: Answer, *, close: bool = False) -> None:
+        """The answer is known; it may be held back."""
+        self._admitted = None
+        self._endpoint.receiving.drop(self._body_bytes)
+        if answer.kind.status == HELD_BACK:
+            self._start(self._hold_back(answer))
+        else:
+            self._tell(answer, close=close)
+
+    async def _hold_back(self, answer: Answer) -> None:
+        await self._endpoint.hold_back()
+        self._tell(answer, close=False)
+
+    def _tell(self, answer: Answer, *, close: bool) -> None:
+        self._task = None
+        self.busy = False
+        self._asker.answered(answer, close=close)
