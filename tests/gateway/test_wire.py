@@ -17,9 +17,11 @@ async def opened() -> AsyncIterator[Opened]:
     """Opens a wire to a server that answers what is given, a byte at a time, and then closes;
     with a timeout given, it does not close."""
     servers, connections = [], []
+    writers: list[asyncio.StreamWriter] = []
 
     async def open_one(answer: bytes, timeout_s: float = 5) -> Wire:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.append(writer)
             await reader.readuntil(b"GO")
             for byte in answer:
                 writer.write(bytes([byte]))
@@ -39,6 +41,8 @@ async def opened() -> AsyncIterator[Opened]:
     yield open_one
     for connection in connections:
         await connection.disconnect(nowait=True)
+    for writer in writers:
+        writer.close()
     for server in servers:
         server.close()
 
