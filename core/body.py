@@ -14,7 +14,7 @@ import msgspec
 
 from core.compression import Encoding, decompress, too_large
 from core.errors import Reason, Rejected
-from core.event import Event, all_valid, fault
+from core.event import Event, fault, own_ids
 
 DEPTH_MAX = 128  # of nested arrays and objects, the document itself included
 # Possessive, and an open string runs to the end: linear in time on any bytes.
@@ -62,6 +62,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     encoding: Encoding
     body: bytes  # what is to be stored: the wire's bytes if every event is valid
     events: list[Event | None]
+    ids: list[str | None]  # at each index the event's own one, if it was taken and has one
     refused: list[Refusal]
     count: int  # of events taken, at least 1
 
@@ -82,7 +83,7 @@ def parse(wire: bytes, *, content_type: bytes | None, encoding: Encoding, limits
     if text[:1] != b"{" and text.lstrip(WHITESPACE)[:1] == b"[":
         return _parse_array(wire, text, encoding, limits)
     event = _parse_one(text, limits)
-    return Batch(Form.SINGLE, encoding, wire, [event], [], 1)
+    return Batch(Form.SINGLE, encoding, wire, [event], [event.id], [], 1)
 
 
 def read_events(form: Form, text: bytes) -> list[Event | None]:
@@ -158,9 +159,10 @@ def _parse_array(wire: bytes, text: bytes, encoding: Encoding, limits: Limits) -
     _check_count(len(events), limits)
     if not _surely_shallow(brackets, events):
         _check_structure(text, elements_max=limits.batch_events_max)
-    if len(text) > limits.event_bytes_max or not all_valid(events, limits.event_types):
+    ids = own_ids(events, limits.event_types) if len(text) <= limits.event_bytes_max else None
+    if ids is None:
         return _parse_elements(wire, text, encoding, limits)
-    return Batch(Form.ARRAY, encoding, wire, [*events], [], len(events))
+    return Batch(Form.ARRAY, encoding, wire, [*events], ids, [], len(events))
 
 
 def _parse_elements(wire: bytes, text: bytes, encoding: Encoding, limits: Limits) -> Batch:
@@ -206,8 +208,9 @@ def _take_valid(
         except Rejected as error:
             events.append(None)
             refused.append(Refusal(index, error.reason, error.sentence))
+    ids = [event.id if event else None for event in events]
     if not refused:
-        return Batch(form, encoding, wire, events, refused, len(events))
+        return Batch(form, encoding, wire, events, ids, refused, len(events))
     if len(refused) == len(events):
         raise _none_valid(refused)
     kept = [raw if event else b"null" for raw, event in zip(raws, events, strict=True)]
@@ -215,7 +218,7 @@ def _take_valid(
     if len(body) > limits.decoded_bytes_max:
         raise too_large(limits.decoded_bytes_max)
     count = len(events) - len(refused)
-    return Batch(Form.ARRAY, Encoding.IDENTITY, body, events, refused, count)
+    return Batch(Form.ARRAY, Encoding.IDENTITY, body, events, ids, refused, count)
 
 
 def _none_valid(refused: list[Refusal]) -> Rejected:

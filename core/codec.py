@@ -19,7 +19,7 @@ from functools import lru_cache
 
 import msgspec
 
-from core.body import Form, read_events
+from core.body import Batch, Form, read_events
 from core.compression import Encoding, decompress
 from core.errors import Refused, Rejected
 from core.event import Event, Row, occurred_ms
@@ -126,15 +126,15 @@ def explode(entry: Entry) -> list[Row]:
     return rows
 
 
-def ids_of(entry: Entry, events: list[Event | None]) -> list[str]:
-    """The ids of the entry's events: their own, or derived from the signed request it came in."""
-    if len(events) == 1 and (first := events[0]) and first.id:
-        return [first.id]
+def ids_of(entry: Entry, batch: Batch) -> list[str]:
+    """The ids of the batch's events: their own, or derived from the signed request they came in."""
+    if None not in batch.ids:
+        return batch.ids  # type: ignore[return-value]
     project, timestamp_s, mac = entry.project, entry.timestamp_s, entry.mac
     return [
-        event.id or event_id(project, timestamp_s=timestamp_s, mac=mac, index=index)
-        for index, event in enumerate(events)
-        if event
+        own or event_id(project, timestamp_s=timestamp_s, mac=mac, index=index)
+        for index, own in enumerate(batch.ids)
+        if batch.events[index]
     ]
 
 

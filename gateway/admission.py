@@ -175,4 +175,4 @@ def _admitted(
     """The entry of a request, and the ids of its events as the worker will derive them."""
     form, encoding, count, body = batch.form, batch.encoding, batch.count, batch.body
     entry = Entry(project, session, now_ms, form, encoding, count, timestamp_s, mac, body)
-    return Admitted(ids_of(entry, batch.events), batch.refused, entry)
+    return Admitted(ids_of(entry, batch), batch.refused, entry)

@@ -200,7 +200,7 @@ def test_accepted_events_come_through_unchanged(
     rows = explode(read)
     identity = {"project": "proj_1", "timestamp_s": 1705312200, "mac": MAC}
     assert read == written
-    assert [row.event_id for row in rows] == ids_of(read, batch.events)
+    assert [row.event_id for row in rows] == ids_of(read, batch)
     assert [row.event_id for row in rows] == [
         "own:1" if "own:1" in sent[i][1] else event_id(index=i, **identity) for i in valid
     ]
