@@ -1,0 +1,218 @@
+"""Where the time of a request goes: the gateway's own code stage by stage, without sockets.
+
+The parts are the gateway's real ones; what stands in for transports and the queue's server takes
+bytes and answers at once. The best of many short blocks counts, which other work on the machine
+disturbs least: these are times of a warm processor, and below what the same code takes between two
+system calls.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from itertools import cycle
+from typing import Any, NamedTuple, cast
+
+import uvloop
+
+from bench.load import Sender, signed, single
+from bench.rounds import Plan
+from core.auth import keyed
+from core.metrics import Meter
+from core.settings import read
+from gateway.admission import Admission, _admitted, _verify
+from gateway.answers import Answer
+from gateway.connections import Connections
+from gateway.endpoint import Endpoint
+from gateway.keyring import Credentials, Keyring
+from gateway.lane import Lane
+from gateway.plain_head import END, PlainHead, read_plain
+from gateway.publisher import Publisher
+from gateway.quotas import Quotas
+from gateway.render import render
+from gateway.sessions import Sessions, _Open
+from gateway.tier import Tier
+from gateway.wire import Wire
+
+CONNECTIONS = 16
+BLOCK = 64  # requests
+BLOCKS = 1_500
+SENDER = Sender("proj_01HF7YAT00ABCDEFGHJKMNPQRS", "whsec_" + "0" * 64)
+SESSION = "sess_01HF7YAT00ABCDEFGHJKMNPQRS"
+LANDED = b"*2\r\n:1\r\n:1\r\n"  # the queue's reply to a group of one project
+US = "us/request"
+
+
+class Sink:
+    """Takes what is written; stands in for a transport."""
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    def write(self, data: bytes) -> None:
+        """Keep the last one."""
+        self.written = data
+
+    def is_closing(self) -> bool:
+        """It never does."""
+        return False
+
+    def set_protocol(self, _protocol: object) -> None:
+        """Nothing comes in."""
+
+
+class Room:
+    """A backlog with room."""
+
+    full = ""
+
+
+class Rig(NamedTuple):
+    """A gateway's parts, and connections to it."""
+
+    admission: Admission
+    endpoint: Endpoint
+    publisher: Publisher
+    connections: Connections
+    lanes: list[Lane]
+    sinks: list[Sink]
+
+
+def measure(_plan: Plan, blocks: int = BLOCKS) -> dict[str, Any]:
+    """A row per stage, in the order of the path; each the best of `blocks`."""
+    rows = uvloop.run(_measure(blocks))
+    return {"title": "Where the time of one event goes, without sockets", "rows": rows}
+
+
+async def _measure(blocks: int) -> dict[str, dict[str, float]]:
+    stages = stages_of(rig())
+    return {name: {US: best(stage, blocks)} for name, stage in stages.items()}
+
+
+def best(stage: Callable[[], int], blocks: int) -> float:
+    """CPU microseconds per request. stage: one block, which tells how many requests it was."""
+    found = float("inf")
+    for _ in range(blocks):
+        started = time.process_time()
+        requests = stage()
+        found = min(found, (time.process_time() - started) / requests)
+    return found * 1e6
+
+
+def rig() -> Rig:
+    """A gateway that knows the project, connected to a server that is not there."""
+    settings, meter = read({"CONTOX_ACK": "memory"}), Meter("gateway")
+    nothing = cast("Any", None)  # what a warm request does not touch
+    keyring = Keyring(
+        cache=nothing, projects=nothing, sealer=nothing, ttl_s=1, entries_max=1, meter=meter
+    )
+    keys = Credentials("active", ((keyed(SENDER.secret), None),))
+    keyring._known.put(SENDER.project, keys, float("inf"))  # noqa: SLF001
+    sessions = Sessions(nothing, entries_max=1)
+    sessions._open[SENDER.project] = _Open(SESSION, 1 << 60, provisional=False)  # noqa: SLF001
+    publisher = Publisher(nothing, settings, meter)
+    publisher._tier, publisher.away = Tier("memory", (), bool), ""  # noqa: SLF001
+    publisher._witness.ids = ["0" * 32] * settings.partitions  # noqa: SLF001
+    transport = type("", (), {"transport": Sink()})
+    connection = cast("Any", type("", (), {"_writer": transport}))
+    publisher._wire = Wire(connection, 60)  # noqa: SLF001
+    admission = Admission(
+        settings,
+        keyring=keyring,
+        sessions=sessions,
+        queue=publisher,
+        backlog=cast("Any", Room()),
+        quotas=Quotas(nothing, settings),
+    )
+    endpoint = Endpoint(settings, admission=admission, meter=meter)
+    connections = Connections(settings, meter)
+    sinks = [Sink() for _ in range(CONNECTIONS)]
+    lanes = [Lane(endpoint, connections, nothing) for _ in sinks]
+    for lane, sink in zip(lanes, sinks, strict=True):
+        lane.connection_made(cast("Any", sink))
+    return Rig(admission, endpoint, publisher, connections, lanes, sinks)
+
+
+def stages_of(parts: Rig) -> dict[str, Callable[[], int]]:
+    """Each stage as a block of requests."""
+    admission, endpoint, publisher, _, _, sinks = parts
+    now_ms = int(time.time() * 1000)
+    requests = [signed(SENDER, single(n), now_ms // 1000) for n in range(BLOCK)]
+    split = [request.partition(END) for request in requests]
+    heads = [head + end for head, end, _ in split]
+    plain = [cast("PlainHead", read_plain(head))[0] for head in heads]
+    asked = [(head, body) for head, (_, _, body) in zip(plain, split, strict=True)]
+    admitted = [admission.check_now(head, body) for head, body in asked]
+    keys = admission._keyring.cached(SENDER.project)  # noqa: SLF001
+    batches = [admission._parse(SENDER.project, keys, head, body) for head, body in asked]  # type: ignore[arg-type]  # noqa: SLF001
+    answer = endpoint.accepted(admitted[0], "memory", 774, 0.0)  # type: ignore[arg-type]
+    named = {"project": SENDER.project, "session": SESSION, "mac": b"0" * 32}
+    whole = _whole(parts, requests)
+
+    def each(stage: Callable[[Any], object], items: list[Any]) -> Callable[[], int]:
+        def block() -> int:
+            for item in items:
+                stage(item)
+            return len(items)
+
+        return block
+
+    def appended() -> int:
+        for one in admitted:
+            admission.put(one, _Untold())  # type: ignore[arg-type]
+        publisher._take_off()  # noqa: SLF001
+        publisher._wire.data_received(LANDED)  # type: ignore[union-attr]  # noqa: SLF001
+        return len(admitted)
+
+    assert whole() == BLOCK
+    assert all(sink.written.startswith(b"HTTP/1.1 202 ") for sink in sinks)
+    return {
+        "head: httptools, and what counts of it": each(read_plain, heads),
+        "who and when": each(lambda one: admission._claim(one[0], one[1], now_ms), asked),  # noqa: SLF001
+        "keys and session, from memory": each(
+            lambda _: (
+                admission._keyring.cached(SENDER.project),  # noqa: SLF001
+                admission._sessions.cached(SENDER.project, now_ms),  # noqa: SLF001
+            ),
+            asked,
+        ),
+        "HMAC, compared": each(lambda one: _verify(keys, one[0], one[1], now_ms), asked),  # type: ignore[arg-type]
+        "room, quota, JSON": each(
+            lambda one: admission._parse(SENDER.project, keys, *one),  # type: ignore[arg-type]  # noqa: SLF001
+            asked,
+        ),
+        "ids and entry": each(
+            lambda one: _admitted(one, now_ms=now_ms, timestamp_s=now_ms // 1000, **named),  # type: ignore[arg-type]
+            batches,
+        ),
+        f"into a group of {BLOCK}, sent, landed": appended,
+        "counted, and the answer": each(
+            lambda one: endpoint.accepted(one, "memory", 774, 0.0), admitted
+        ),
+        "answer as HTTP": each(lambda one: render(cast("Answer", one), close=False), [answer] * 64),
+        f"the whole path, {CONNECTIONS} connections": whole,
+    }
+
+
+class _Untold:
+    """A Receipt of nobody."""
+
+    def accepted(self, durability: str) -> None:
+        """See core.ports.Receipt."""
+
+
+def _whole(parts: Rig, requests: list[bytes]) -> Callable[[], int]:
+    """Requests come in on all connections, and are answered."""
+    publisher, connections, lanes = parts.publisher, parts.connections, parts.lanes
+    rounds: Iterator[list[bytes]] = cycle(
+        requests[at : at + CONNECTIONS] for at in range(0, BLOCK, CONNECTIONS)
+    )
+
+    def block() -> int:
+        for _ in range(BLOCK // CONNECTIONS):
+            for lane, request in zip(lanes, next(rounds), strict=True):
+                lane.data_received(request)
+            connections.ready._serve()  # noqa: SLF001
+            publisher._take_off()  # noqa: SLF001
+            publisher._wire.data_received(LANDED)  # type: ignore[union-attr]  # noqa: SLF001
+        return BLOCK
+
+    return block
