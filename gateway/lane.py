@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol, cast
 
 from core.errors import NotAccepted, Reason, Rejected, Unavailable
+from core.head import Head
 from gateway.answers import Answer
 from gateway.connections import HEAD_LATE, Connection, Connections
 from gateway.endpoint import Endpoint
@@ -46,17 +47,18 @@ class Lane(asyncio.Protocol):
         "_counted",
         "_due",
         "_endpoint",
-        "_going_on",
         "_head",
         "_idle_since_s",
         "_keep_alive",
         "_loop",
+        "_owes_head",
         "_paused",
+        "_receiving",
         "_searched",
         "_stalled",
         "_successor",
         "_transport",
-        "_turn",
+        "turn",
     )
 
     def __init__(
@@ -64,6 +66,7 @@ class Lane(asyncio.Protocol):
     ) -> None:
         """successor: makes the protocol that takes over what is not plain."""
         self._endpoint = endpoint
+        self._receiving = endpoint.receiving
         self._connections = connections
         self._successor = successor
         self._loop = asyncio.get_running_loop()
@@ -71,11 +74,11 @@ class Lane(asyncio.Protocol):
         self._buffer: bytes | bytearray = b""  # as it came; a bytearray once it came in parts
         self._at = 0  # bytes of the buffer that are done with
         self._searched = 0  # up to where the head does not end
+        self._owes_head = True  # a connection that is new, or has sent part of one
         self._head: PlainHead | None = None  # complete, its body is arriving
         self._counted = 0  # bytes of that body that count as being received
         self._due: asyncio.TimerHandle | None = None  # ends the wait for that body
-        self._turn = Turn(endpoint, self)
-        self._going_on = False
+        self.turn = Turn(endpoint, self)
         self._closing = False  # nothing more is read
         self._paused = False  # reading
         self._stalled = False  # the client does not read
@@ -119,51 +122,45 @@ class Lane(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It has read."""
         self._stalled = False
-        self.go_on()
+        self._connections.ready.add(self)
 
-    def go_on(self) -> None:
-        """See gateway.ready.Served: begin the requests that are there, one after the other."""
-        turn, self._going_on = self._turn, True
-        while self._buffer and not (turn.busy or self._stalled or self._closing):
-            if not self._begin():
-                break
-        self._going_on = False
-        ahead = len(self._buffer) - self._at > READ_AHEAD_BYTES
-        if ahead or self._paused:
-            self._pause_reading(ahead and (turn.busy or self._stalled))
-
-    def _begin(self) -> bool:
-        """Begin the next request; False: it is not there yet, or not for the lane."""
-        plain = self._head or self._take_head()
+    def take(self) -> tuple[Head, bytes] | None:
+        """See gateway.ready.Served."""
+        if self.turn.busy or self._stalled or self._closing:
+            self._pause_reading(len(self._buffer) - self._at > READ_AHEAD_BYTES)
+            return None
+        if self._paused:
+            self._pause_reading(False)
+        plain = self._head or (self._take_head() if self._buffer else None)
         if plain is None:
-            return False
+            return None
         head, length = plain
-        at, end = self._at, self._at + length
-        if len(self._buffer) < end:
+        buffer, at = self._buffer, self._at
+        end = at + length
+        if len(buffer) < end:
             self._wait_for_body(plain)
-            return False
+            return None
         try:
-            self._endpoint.receiving.take(length - self._counted)
+            self._receiving.take(length - self._counted)
         except Unavailable as error:
             self.cut(error)
-            return False
+            return None
         self._counted = 0  # all of it counts as the request's from here on
-        body = bytes(self._buffer[at:end])
-        if end == len(self._buffer):
+        if self._head is not None:
+            self._body_is_over()
+        if end == len(buffer):
             self._buffer, self._at, self._searched = b"", 0, 0
         else:
             self._at = self._searched = end
-        if self._head is not None:
-            self._body_is_over()
-        self._turn.begin(head, body)
-        return True
+        self.turn.busy = True  # from now on, since it may be asked again before that begins
+        return head, bytes(buffer[at:end])
 
     def answered(self, answer: Answer, *, close: bool) -> None:
         """See gateway.turn.Asker."""
         self._idle_since_s = self._loop.time()
         self._write(answer, close=close)
-        if self._buffer and not self._going_on:  # else the loop there will
-            self.go_on()
+        if self._buffer:
+            self._connections.ready.add(self)
 
     def _take_head(self) -> PlainHead | None:
         """Read the next head; None: it is not there yet, or not for the lane."""
@@ -175,23 +172,26 @@ class Lane(asyncio.Protocol):
         end = buffer.find(END, max(at, self._searched))
         if end < 0:
             self._searched = max(at, len(buffer) - len(END) + 1)
+            self._owes_head = True
             self._connections.head_begins(self)
             if len(buffer) - at > HEAD_BYTES_MAX:
                 self._hand_over()
             return None
         end += len(END)
         plain = read_plain(bytes(buffer[at:end])) if end - at <= HEAD_BYTES_MAX else None
-        if plain is None or plain[1] > self._endpoint.receiving.body_bytes_max:
+        if plain is None or plain[1] > self._receiving.body_bytes_max:
             self._hand_over()
             return None
         self._at = self._searched = end
-        self._connections.head_ends(self)
+        if self._owes_head:
+            self._owes_head = False
+            self._connections.head_ends(self)
         return plain
 
     def _wait_for_body(self, plain: PlainHead) -> None:
         """Part of a body is there: it counts, and the rest is waited for, but not for ever."""
         self._head = plain
-        receiving = self._endpoint.receiving
+        receiving = self._receiving
         if self._due is None:
             self._due = self._loop.call_later(
                 receiving.body_timeout_s, self.cut, Rejected(Reason.REQUEST_TIMEOUT)
@@ -217,9 +217,9 @@ class Lane(asyncio.Protocol):
         if self._due is not None:
             self._due.cancel()
             self._due = None
-            self._endpoint.receiving.forget(self)
+            self._receiving.forget(self)
         if self._counted:
-            self._endpoint.receiving.drop(self._counted)
+            self._receiving.drop(self._counted)
             self._counted = 0
 
     def _refuse(self, error: NotAccepted) -> None:
@@ -268,7 +268,7 @@ class Lane(asyncio.Protocol):
 
     def expire(self) -> None:
         """See gateway.connections.Connection."""
-        if self._buffer and self._head is None and not self._turn.busy:
+        if self._buffer and self._head is None and not self.turn.busy:
             self._refuse(HEAD_LATE)
         else:
             self._close()
@@ -280,7 +280,7 @@ class Lane(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """See gateway.connections.Connection."""
-        if not (self._turn.busy or self._head or self._buffer):
+        if not (self.turn.busy or self._head or self._buffer):
             self._close()
 
     def _forget_keep_alive(self) -> None:

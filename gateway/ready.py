@@ -1,22 +1,27 @@
 """Connections that something has arrived for, served together once all of it has been read.
 
-A read is a system call, after which the processor has forgotten much of what it knew of our code:
-serving each connection right behind its read took a third more time than serving them in a row.
+Between two system calls, and from one stage of a request to the next, the processor forgets what it
+has learned of our code. So reads come first, then all requests are taken from their connections,
+then all are begun: together that takes two thirds of the time of one after the other.
 """
 
 import asyncio
 from typing import Protocol
 
+from core.head import Head
+from gateway.turn import Turn
 from runtime.log import get_log
 
 log = get_log()
 
 
 class Served(Protocol):
-    """Who has something to do."""
+    """A connection."""
 
-    def go_on(self) -> None:
-        """Do what can be done now."""
+    turn: Turn  # of its requests
+
+    def take(self) -> tuple[Head, bytes] | None:
+        """The next request, head and body, if it is there in full and can be begun now."""
 
     def abort(self) -> None:
         """Close the connection at once: there is a bug."""
@@ -29,16 +34,20 @@ class Ready:
         self._waiting: list[Served] = []
 
     def add(self, served: Served) -> None:
-        """Have it go on in a moment."""
+        """Have it served in a moment."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._serve)
         self._waiting.append(served)
 
     def _serve(self) -> None:
         waiting, self._waiting = self._waiting, []
+        taken = []
         for served in waiting:
             try:
-                served.go_on()
+                if request := served.take():
+                    taken.append((served.turn, request))
             except Exception:  # said loudly, and no reason to leave the others waiting
                 log.exception("a connection was not served")
                 served.abort()
+        for turn, (head, body) in taken:
+            turn.begin(head, body)

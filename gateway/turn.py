@@ -40,11 +40,13 @@ class Turn:
         self._task: asyncio.Task[None] | None = None
         self._body_bytes = 0
         self._started_s = 0.0  # by time.perf_counter
-        self.busy = False  # until the answer is told
+        self.busy = False  # set from when a request is taken until its answer is told
 
     def begin(self, head: Head, body: bytes) -> None:
-        """Take a request whose body counts as being received; what is refused is told at once."""
-        self.busy = True
+        """Take a request whose body counts as being received; what is refused is told at once.
+
+        Whoever takes requests off the connection has set `busy` already.
+        """
         self._body_bytes = len(body)
         self._started_s = time.perf_counter()
         endpoint = self._endpoint

@@ -4,36 +4,74 @@ import asyncio
 
 import pytest
 
+from core.head import Head
 from gateway.ready import Ready
+from gateway.turn import Turn
+from tests.gateway.conftest import NOW, Running
+from tests.raw_http import Producer, read_reply
+
+Told = list[tuple[str, str]]
+
+
+class NotedTurn(Turn):
+    """Notes what it is told."""
+
+    def __init__(self, told: Told, name: str) -> None:
+        self.told, self.name = told, name
+
+    def begin(self, head: Head, body: bytes) -> None:
+        """See Turn."""
+        self.told.append((self.name, f"begins {body.decode()}"))
 
 
 class Noted:
-    """Notes what it is told."""
+    """A connection with these requests, that notes what it is told."""
 
-    def __init__(self, told: list[str], name: str, bug: Exception | None = None) -> None:
-        self.told, self.name, self.bug = told, name, bug
+    def __init__(self, told: Told, name: str, *bodies: bytes) -> None:
+        self.told, self.name, self.bodies = told, name, list(bodies)
+        self.turn: Turn = NotedTurn(told, name)
 
-    def go_on(self) -> None:
-        """See Served."""
-        self.told.append(self.name)
-        if self.bug:
-            raise self.bug
+    def take(self) -> tuple[Head, bytes] | None:
+        """See gateway.ready.Served."""
+        self.told.append((self.name, "is asked"))
+        if self.name == "broken":
+            raise ZeroDivisionError("a bug")
+        return (Head(), self.bodies.pop(0)) if self.bodies else None
 
     def abort(self) -> None:
-        """See Served."""
-        self.told.append(f"{self.name} aborted")
+        """See gateway.ready.Served."""
+        self.told.append((self.name, "is aborted"))
 
 
-async def test_in_a_row(capsys: pytest.CaptureFixture[str]) -> None:
-    """All are served in the loop's next turn, in order; one that raises is ended, and told of."""
-    told: list[str] = []
+async def test_together(capsys: pytest.CaptureFixture[str]) -> None:
+    """All are asked in the loop's next turn, then all requests begin; one with a bug is ended."""
+    told: Told = []
     ready = Ready()
-    ready.add(Noted(told, "a", ZeroDivisionError("a bug")))
-    ready.add(Noted(told, "b"))
+    for connection in (Noted(told, "broken"), Noted(told, "a", b"1", b"2"), Noted(told, "b")):
+        ready.add(connection)
     assert told == []
     await asyncio.sleep(0)
-    assert told == ["a", "a aborted", "b"]
+    assert told == [
+        ("broken", "is asked"),
+        ("broken", "is aborted"),
+        ("a", "is asked"),
+        ("b", "is asked"),
+        ("a", "begins 1"),
+    ]
     assert "a bug" in "".join(capsys.readouterr())
-    ready.add(Noted(told, "c"))
     await asyncio.sleep(0)
-    assert told[3:] == ["c"]
+    assert len(told) == 5
+
+
+async def test_asked_twice(running: Running, producer: Producer) -> None:
+    """Two reads of a connection in one turn of the loop begin one request, then the next."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", producer.port)
+    writer.write(producer.request(timestamp=NOW))
+    assert (await read_reply(reader)).status == 202
+    (lane,) = running.gateway.connections._open
+    for _ in range(2):
+        lane.data_received(producer.request(timestamp=NOW))  # type: ignore[attr-defined]
+    for _ in range(2):
+        assert (await read_reply(reader)).status == 202
+    writer.close()
+    assert len(await running.entries()) == 3

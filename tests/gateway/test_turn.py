@@ -42,6 +42,7 @@ def begun(running: Running, body: bytes = EVENT) -> tuple[Turn, Asker]:
     asker = Asker()
     turn = Turn(running.gateway.endpoint, asker)
     running.gateway.endpoint.receiving.take(len(body))
+    turn.busy = True
     turn.begin(asked(running.producer, body), body)
     return turn, asker
 
