@@ -33,6 +33,8 @@ COLUMNS = list(Row._fields)
 NAMES = ", ".join(COLUMNS)
 OWN = ("event_id", "payload")  # columns that differ from row to row
 SQLITE_ROWS = (1_000, 100)  # in one statement; SQLite allows 32,766 parameters
+SMALL_BYTES = 4 << 10  # on average: a statement keeps what was bound until it is used again
+PAYLOAD = itemgetter(COLUMNS.index("payload"))
 STAGED_WRITES = 16  # through the temporary table after a duplicate
 CREATE_STAGING = """
     CREATE TEMPORARY TABLE IF NOT EXISTS staged_events (
@@ -120,7 +122,8 @@ class _SqliteWriter:
 async def _insert(driver: Any, rows: list[Row]) -> None:
     """Straight on the driver, one turn of its thread for each statement."""
     done = 0
-    for size in SQLITE_ROWS:
+    small = sum(map(len, map(PAYLOAD, rows))) <= SMALL_BYTES * len(rows)
+    for size in SQLITE_ROWS if small else ():
         for first in range(done, len(rows) - size + 1, size):
             await driver.execute_fetchall(*_many(rows[first : first + size]))
             done = first + size

@@ -54,6 +54,12 @@ class EventStoreContract:
             found += (await store.page(EventFilter(project), limit=5_000)).rows
         assert sorted(found) == sorted([*alike, *mixed, *timed])
 
+    async def test_large_payloads(self, store: EventStore) -> None:
+        """Payloads of many kilobytes are stored as small ones are."""
+        rows = [row(n, payload=f'{{"x":"{"x" * 20_000}{n}"}}') for n in range(150)]
+        assert await store.write(rows) == 150
+        assert (await store.page(PROJECT, limit=200)).rows == rows[::-1]
+
     async def test_nothing(self, store: EventStore) -> None:
         """An empty batch is nothing to do."""
         assert await store.write([]) == 0
