@@ -2,7 +2,7 @@
 
 SQLite      Statements of many rows each: what a statement costs besides is as much as three rows,
             and the driver lets other threads run within a statement, not between two. A column
-            that has one value in all of them is bound once, which saves a tenth for each.
+            that has one value in all of them is bound once, which saves up to a fifth.
 PostgreSQL  A binary COPY straight into the table. A key that is there already refuses it; then the
             batch goes through a temporary table, from which what is new is moved, which costs
             twice as much. So do the next few, since duplicates seldom come alone.
