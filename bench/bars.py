@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from bench import drain
 from bench.batches import PER_EVENT
 from bench.growth import AGAINST, FULL
 from bench.idle import OVER
@@ -72,13 +73,13 @@ BARS = (
     ),
     Bar(
         "drain per worker: SQLite",
-        value("drain", "sqlite", "events/s"),
+        value("drain", drain.row("sqlite", 100), drain.RATE),
         least=150_000,
         unit=" events/s",
     ),
     Bar(
         "drain per worker: PostgreSQL",
-        value("drain", "postgresql", "events/s"),
+        value("drain", drain.row("postgresql", 100), drain.RATE),
         least=80_000,
         unit=" events/s",
     ),

@@ -3,7 +3,7 @@
 The worker has a core to itself; the queue (every write synced) and PostgreSQL share the others.
 What counts begins with the first entry that is gone, so no start is in it, and CPU time is that of
 the same span. An entry of one event has 774 bytes, those of batches have 125 bytes each; each
-brings an id. Usage: bench/drain.py [ROUNDS] [EVENTS].
+brings an id. Usage: python -m bench.drain [ROUNDS] [EVENTS], or a case of `make bench`.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from urllib.request import urlopen
 import psutil
 import redis
 
+from bench.rounds import Plan
 from cli.embedded import free_port
 from cli.supervisor import script
 from core.body import Form
@@ -37,7 +38,20 @@ from store.ledger import SqlLedger
 SINGLE_BYTES, SMALL_BYTES = 774, 125
 START_S, DRAIN_S, POLL_S = 60, 600, 0.01
 STAGES = ("read", "decode", "write", "settle")
-CASES = [(store, size) for store in ("sqlite", "postgresql") for size in (1, 10, 100)]
+STORES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
+CASES = [(store, size) for store in STORES for size in (100, 10, 1)]
+EVENTS = 200_000
+RATE = "events/s"
+COLUMNS = {
+    "events_per_s": RATE,
+    "worker_cpu_us": "worker us/event",
+    "queue_cpu_us": "queue us/event",
+    "store_cpu_us": "store us/event",
+    "read_us": "read us",
+    "decode_us": "decode us",
+    "write_us": "write us",
+    "settle_us": "settle us",
+}
 Figures = dict[str, Any]
 
 
@@ -170,7 +184,22 @@ async def stored(url: str, partitions: int) -> int:
     return sum(found.values())
 
 
-def measure(store: str, events: int, per_entry: int, *, partitions: int = 1) -> Figures:
+def row(store: str, per_entry: int) -> str:
+    """The name of a case in the table of `make bench`."""
+    return f"{STORES[store]}, {per_entry} an entry"
+
+
+def measure(plan: Plan, events: int = EVENTS) -> dict[str, Any]:
+    """The table of `make bench`; the stages are wall time, and overlap."""
+    found = run(plan.rounds, events, CASES)
+    rows = {
+        row(store, size): {name: found[f"{store} {size}"][key] for key, name in COLUMNS.items()}
+        for store, size in CASES
+    }
+    return {"title": "A backlog drained by one worker", "rows": rows}
+
+
+def once(store: str, events: int, per_entry: int, *, partitions: int = 1) -> Figures:
     """Drain one backlog with one worker. store: sqlite or postgresql. Raises if one is missing."""
     allowed = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, allowed[1:] or allowed)  # what is started here inherits it
@@ -232,13 +261,13 @@ def run(rounds: int, events: int, cases: list[tuple[str, int]]) -> dict[str, Fig
     found: dict[str, list[Figures]] = {f"{store} {size}": [] for store, size in cases}
     for _ in range(rounds):
         for store, size in cases:
-            found[f"{store} {size}"].append(measure(store, events, size))
+            found[f"{store} {size}"].append(once(store, events, size))
     return {name: medians(figures) for name, figures in found.items()}
 
 
 def main() -> None:
     """Print a table and then the same as JSON."""
-    rounds, events = (int(x) for x in (*sys.argv[1:], *("3", "200000")[len(sys.argv) - 1 :]))
+    rounds, events = (int(x) for x in (*sys.argv[1:], *("3", str(EVENTS))[len(sys.argv) - 1 :]))
     result = run(rounds, events, CASES)
     sys.stdout.write(f"{processor()}, commit {commit()}, medians of {rounds} x {events:,} events\n")
     for name, found in result.items():

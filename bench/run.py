@@ -35,9 +35,8 @@ CASES = {
     "startup": "bench.startup",
     "micro": "bench.micro",
 }
-# Benchmarks in their own right, which have rounds and sizes of their own.
+# A benchmark in its own right, which has rounds and sizes of its own.
 THEIR_OWN = {
-    "bench.drain": "What one worker stores",
     "bench.startup": "From the start of the process to the first 202, warm",
 }
 BUILD = Path(__file__).parent.parent / "build"

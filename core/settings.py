@@ -172,7 +172,7 @@ class Settings:
         "Name of this worker in the group, each needs its own; empty takes the host's name.",
     )
     drain_events_max: int = _setting(
-        "5000", parse_as.whole(1, 100_000), "Events after which the worker writes a batch."
+        "20000", parse_as.whole(1, 100_000), "Events after which the worker writes a batch."
     )
     drain_bytes_max: int = _setting(
         str(16 << 20),

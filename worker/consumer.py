@@ -24,7 +24,7 @@ from core.settings import Settings
 from runtime.background import end
 from runtime.log import Throttle, get_log
 from runtime.queue import QUEUE_ERRORS, Backoff
-from worker.batch import Batch, Delivery
+from worker.batch import ENTRIES_MAX, Batch, Delivery
 from worker.books import Books
 from worker.breaker import Breaker
 from worker.drain import Drain
@@ -175,6 +175,7 @@ class Consumer:
                 or delivery is last
                 or len(batch.rows) >= self._events_max
                 or batch.payload_bytes >= self._bytes_max
+                or len(batch) >= ENTRIES_MAX
             ):
                 self._took("decode", started_s)
                 yield batch

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bench import drain
 from bench.bars import BARS, Bar, judge
 from bench.growth import AGAINST, EMPTY, FULL
 from bench.lineup import PEERS_OF_THE_TABLE
@@ -42,5 +43,10 @@ def test_rows_exist() -> None:
     """The peers that bars name are in the table, under these names."""
     peers = {peer.name: {CPU: 1.0} for peer in PEERS_OF_THE_TABLE}
     growth = {str(EMPTY): {AGAINST: 1.0}, str(FULL): {AGAINST: 1.0}}
-    cases = {"peers": {"rows": {OURS: {CPU: 1.0}, **peers}}, "growth": {"rows": growth}}
-    assert sum(judged["figure"] == 1 for judged in judge(cases, BARS)) == 6
+    drained = {drain.row(*case): {drain.RATE: 1.0} for case in drain.CASES}
+    cases = {
+        "peers": {"rows": {OURS: {CPU: 1.0}, **peers}},
+        "growth": {"rows": growth},
+        "drain": {"rows": drained},
+    }
+    assert sum(judged["figure"] == 1 for judged in judge(cases, BARS)) == 8

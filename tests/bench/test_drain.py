@@ -2,14 +2,16 @@
 
 import pytest
 
-from bench.drain import STAGES, body, entry, measure, medians
+from bench import drain
+from bench.drain import STAGES, body, entry, measure, medians, once, row
+from bench.rounds import Plan
 from core.codec import BODY, HEADER, decode, encode_header, explode
 
 
 @pytest.mark.parametrize("per_entry", [1, 10])
 def test_sqlite(per_entry: int) -> None:
     """A small backlog is stored as a whole, and each stage has taken its time."""
-    found = measure("sqlite", 2_000, per_entry)
+    found = once("sqlite", 2_000, per_entry)
     assert found["events"] == 2_000
     assert all(found[f"{stage}_us"] > 0 for stage in STAGES)
 
@@ -17,7 +19,15 @@ def test_sqlite(per_entry: int) -> None:
 @pytest.mark.xdist_group("postgres")
 def test_postgresql() -> None:
     """The same with PostgreSQL, on two partitions."""
-    assert measure("postgresql", 2_000, 10, partitions=2)["events"] == 2_000
+    assert once("postgresql", 2_000, 10, partitions=2)["events"] == 2_000
+
+
+def test_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make bench` gets a row for each case, named as the bars name it."""
+    monkeypatch.setattr(drain, "CASES", [("sqlite", 100)])
+    table = measure(Plan(1, 1), 2_000)
+    assert list(table["rows"]) == [row("sqlite", 100)]
+    assert table["rows"][row("sqlite", 100)][drain.RATE] >= 0
 
 
 def test_entries_are_those_of_a_gateway() -> None:

@@ -34,6 +34,32 @@ class EventStoreContract:
         assert await store.write([row(1), row(1, payload="{}")]) == 1
         assert (await store.page(PROJECT, limit=10)).rows == [row(1)]
 
+    async def test_rows_that_share_much_and_little(self, store: EventStore) -> None:
+        """Many rows come back as they were written, whichever columns they have in common."""
+        alike = [row(n) for n in range(1_000)]
+        mixed = [
+            row(
+                n,
+                project_id=f"proj_{n % 2}",
+                session_id=f"sess_{n % 3}",
+                event=f"event_{n % 5}",
+                occurred_ms=n if n % 7 else None,
+            )
+            for n in range(1_000, 2_150)
+        ]
+        timed = [row(n, occurred_ms=n, received_ms=7) for n in range(3_000, 4_000)]
+        assert await store.write([*alike, *mixed, *timed]) == 3_150
+        found = []
+        for project in ("proj_0", "proj_1"):
+            found += (await store.page(EventFilter(project), limit=5_000)).rows
+        assert sorted(found) == sorted([*alike, *mixed, *timed])
+
+    async def test_large_payloads(self, store: EventStore) -> None:
+        """Payloads of many kilobytes are stored as small ones are."""
+        rows = [row(n, payload=f'{{"x":"{"x" * 20_000}{n}"}}') for n in range(150)]
+        assert await store.write(rows) == 150
+        assert (await store.page(PROJECT, limit=200)).rows == rows[::-1]
+
     async def test_nothing(self, store: EventStore) -> None:
         """An empty batch is nothing to do."""
         assert await store.write([]) == 0

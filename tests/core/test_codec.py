@@ -13,7 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.body import Form, Limits, parse
-from core.codec import BODY, HEADER, Entry, count_of, decode, encode_header, explode, ids_of
+from core.codec import (
+    BODY,
+    HEAD_KEPT_BYTES_MAX,
+    HEADER,
+    Entry,
+    _head,
+    count_of,
+    decode,
+    encode_header,
+    explode,
+    ids_of,
+)
 from core.compression import Encoding, zstd
 from core.errors import Refused, Rejected
 from core.event import Row
@@ -118,6 +129,16 @@ def test_other_version_is_refused(version: bytes) -> None:
 def test_count_of_a_header(head: bytes, count: int) -> None:
     """The number of events can be told from the header alone; 1 where it does not tell."""
     assert count_of({HEADER: head}) == count
+
+
+def test_long_headers_are_not_remembered() -> None:
+    """What entries have in common is kept only if it is short: memory stays bounded."""
+    _head.cache_clear()
+    long = HEAD.replace(b"sess_1", b"s" * HEAD_KEPT_BYTES_MAX)
+    assert len(decode({HEADER: long, BODY: ONE}).session) >= HEAD_KEPT_BYTES_MAX
+    assert _head.cache_info().currsize == 0
+    assert decode({HEADER: HEAD, BODY: ONE}) == decode({HEADER: HEAD, BODY: ONE})
+    assert _head.cache_info()[:2] == (1, 1)
 
 
 @pytest.mark.parametrize("missing", [HEADER, BODY])

@@ -1,5 +1,7 @@
 """How databases are opened, and whose fault an error is."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,13 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.errors import Refused, Unavailable
-from store.engine import first_line, open_engine, transaction
+from store.engine import (
+    SQLITE_CHECKPOINT_BYTES,
+    SQLITE_PAGE_BYTES,
+    first_line,
+    open_engine,
+    transaction,
+)
 
 
 async def test_sqlite_is_durable(sqlite: AsyncEngine) -> None:
@@ -21,6 +29,19 @@ async def test_sqlite_is_durable(sqlite: AsyncEngine) -> None:
             "busy_timeout": 10_000,
         }.items():
             assert (await connection.exec_driver_sql(f"PRAGMA {pragma}")).scalar() == value
+
+
+async def test_sqlite_pages(sqlite: AsyncEngine, tmp_path: Path) -> None:
+    """A new file has large pages, one that is there keeps its own; the WAL has one size in both."""
+    with closing(sqlite3.connect(tmp_path / "old.db")) as old:
+        old.executescript("PRAGMA page_size=4096; PRAGMA journal_mode=WAL; CREATE TABLE t (x)")
+    engine = open_engine(f"sqlite:///{tmp_path}/old.db")
+    for opened, page_bytes in ((sqlite, SQLITE_PAGE_BYTES), (engine, 4096)):
+        async with opened.connect() as connection:
+            assert (await connection.exec_driver_sql("PRAGMA page_size")).scalar() == page_bytes
+            pages = (await connection.exec_driver_sql("PRAGMA wal_autocheckpoint")).scalar()
+            assert pages == SQLITE_CHECKPOINT_BYTES // page_bytes
+    await engine.dispose()
 
 
 @pytest.mark.parametrize(

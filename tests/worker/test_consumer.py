@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.body import Form
 from core.codec import encode_header
 from core.compression import Encoding
+from core.dead_letter import DeadLetter
 from core.errors import Refused
 from core.event import Row
 from core.metrics import Metric
@@ -26,6 +27,7 @@ from tests.worker.conftest import (
     is_drained,
     until,
 )
+from worker.batch import Outcome
 
 DEAD = dead_letter_key(0)
 
@@ -64,6 +66,27 @@ async def test_batch_is_bounded(queue: Redis, bound: str) -> None:
     ):
         await append(queue, 1)
         await is_drained(queue, timeout_s=3)
+
+
+async def test_batch_is_bounded_in_entries(
+    queue: Redis, store: MemoryEvents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more than so many entries are settled at once: the server does nothing else meanwhile."""
+    monkeypatch.setattr("worker.reader.ENTRIES_MAX", 10)
+    monkeypatch.setattr("worker.consumer.ENTRIES_MAX", 10)
+    for number in range(100):
+        await append(queue, number)
+    async with draining(queue, store) as running:
+        sizes: list[int] = []
+        settle = running.consumer._settler.settle
+
+        async def weighed(outcomes: list[Outcome], letters: list[tuple[int, DeadLetter]]) -> int:
+            sizes.append(len(outcomes))
+            return await settle(outcomes, letters)
+
+        running.consumer._settler.settle = weighed  # type: ignore[method-assign]
+        await is_drained(queue)
+    assert (sum(sizes), max(sizes)) == (100, 10)
 
 
 async def test_large_bodies_are_read_few_at_once(queue: Redis, store: MemoryEvents) -> None:

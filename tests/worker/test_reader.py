@@ -108,6 +108,29 @@ async def test_all_deleted(queue: Redis, ids: list[bytes]) -> None:
     assert [d.entry_id for d in await one.next()] == [ids[3]]
 
 
+@pytest.mark.parametrize(("body_bytes_max", "count"), [(64 << 20, 16), (1 << 20, 256), (1, 2_000)])
+def test_a_read_is_bounded_by_the_largest_body(
+    queue: Redis, body_bytes_max: int, count: int
+) -> None:
+    """No read asks for more entries than may hold 256 MiB if each is as large as can be."""
+    settings = read({"CONTOX_BODY_BYTES_MAX": str(body_bytes_max)})
+    lease = Lease(queue, 0, name="one", claim_idle_s=1)
+    one = Reader(queue, 0, name="one", lease=lease, settings=settings, meter=Meter("worker"))
+    assert one._count_max == count
+
+
+async def test_small_entries_come_by_the_hundreds(queue: Redis) -> None:
+    """Reads grow while entries are small; what is read is all there is, in order."""
+    found = [await append(queue, number) for number in range(900)]
+    one = reader(queue)
+    await one.open()
+    deliveries = await one.next()
+    while more := await one.next():
+        deliveries += more
+    assert [delivery.entry_id for delivery in deliveries] == found
+    assert one._count > 200
+
+
 async def test_group_is_made(queue: Redis) -> None:
     """A missing group is made, from the first entry on."""
     entry_id = await append(queue, 1)
