@@ -84,10 +84,11 @@ async def send(command: Command, ready: dict[str, str]) -> str:
 
 def test_ready_file(stack: Stack) -> None:
     """The ready file says where, who and with which secret; only its owner can read it."""
-    assert sorted(stack.ready) == ["hmacSecret", "projectId", "url"]
+    assert sorted(stack.ready) == ["apiKey", "hmacSecret", "projectId", "url"]
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", stack.ready["url"])
     assert re.fullmatch(r"proj_[0-9A-Z]{26}", stack.ready["projectId"])
     assert re.fullmatch(r"whsec_[0-9a-f]{64}", stack.ready["hmacSecret"])
+    assert re.fullmatch(r"contox_sk_[0-9A-Za-z]{43}", stack.ready["apiKey"])
     assert stat.S_IMODE(stack.ready_file.stat().st_mode) == 0o600
     assert stat.S_IMODE(stack.data_dir.stat().st_mode) == 0o700
 
@@ -149,6 +150,28 @@ def test_operator_token(stack: Stack) -> None:
     ]
     refused = paste(f"curl -sS {url} -H 'Authorization: Bearer {token}x'", stack.data_dir)
     assert refused.json["code"] == "unauthorized"
+
+
+def test_first_admin(stack: Stack) -> None:
+    """The admin's password and key are printed once, open the API, and are in no file but that."""
+    email, password = (printed(stack, f"  {word} ").split()[-1] for word in ("email", "password"))
+    assert printed(stack, "  API key ").split()[-1] == stack.ready["apiKey"]
+    url = stack.ready["url"]
+    me = paste(
+        f"curl -sS {url}/api/auth/me -H 'Authorization: Bearer {stack.ready['apiKey']}'",
+        stack.data_dir,
+    )
+    assert (me.json["email"], me.json["role"]) == (email, "admin")
+    body = json.dumps({"email": email, "password": password})
+    signed_in = paste(
+        f"curl -sS {url}/api/auth/sign-in -H 'Content-Type: application/json' -d '{body}'",
+        stack.data_dir,
+    )
+    assert signed_in.json == me.json
+    for path in stack.data_dir.rglob("*"):
+        content = path.read_bytes() if path.is_file() else b""
+        assert password.encode() not in content, path
+        assert stack.ready["apiKey"].encode() not in content, path
 
 
 def test_parts(stack: Stack) -> None:
@@ -247,6 +270,8 @@ async def test_killed(own: list[Stack], tmp_path: Path, command: Command) -> Non
     own[1].wait_ready()
     for name in ("projectId", "hmacSecret"):
         assert own[1].ready[name] == own[0].ready[name]
+    assert own[1].ready["apiKey"] is None  # it was shown once
+    assert "password" not in own[1].out
     await arrives(command, own[1], identity)
     assert own[1].stop(signal.SIGTERM).status == 0
     assert await stored(command, own[1]) == [identity]
