@@ -23,6 +23,7 @@ async def read_json(request: web.Request, shape: type[Shape], *, timeout_s: floa
         raise Rejected(Reason.UNSUPPORTED_MEDIA_TYPE, "Send application/json, as it is")
     body = await _read(request, timeout_s)
     try:
+        msgspec.json.decode(body.decode())  # a shape may be wrong before JSON is
         return msgspec.json.decode(body, type=shape)
     except msgspec.ValidationError as error:
         raise Rejected(Reason.BAD_REQUEST, f"The body is not as it should be: {error}") from None
