@@ -1,0 +1,41 @@
+"""Counting in windows, on a real queue."""
+
+import asyncio
+import time
+
+from redis.asyncio import Redis
+
+from gateway.api.rate import RateLimit
+
+
+async def test_window(queue: Redis) -> None:
+    """So many are within the limit, further ones are told when the window ends, then it is new."""
+    limit = RateLimit(queue, "x", amount=2, window_s=1)
+    standings = [await limit.hit("ada") for _ in range(4)]
+    assert [standing.remaining for standing in standings] == [1, 0, 0, 0]
+    assert [standing.retry_after_s for standing in standings] == [None, None, 1, 1]
+    assert all(0 <= standing.reset_s - time.time() < 2 for standing in standings)
+    await asyncio.sleep(1.1)
+    assert (await limit.hit("ada")).remaining == 1
+
+
+async def test_at_once(queue: Redis) -> None:
+    """Of many at once no more are within the limit."""
+    limits = [RateLimit(queue, "x", amount=5, window_s=60) for _ in range(2)]
+    standings = await asyncio.gather(*(limits[n % 2].hit("ada") for n in range(20)))
+    assert sum(standing.retry_after_s is None for standing in standings) == 5
+
+
+async def test_apart(queue: Redis) -> None:
+    """Each name and each client has a count of its own, which expires, and can be forgotten."""
+    one, two = (RateLimit(queue, name, amount=1, window_s=60) for name in ("a", "b"))
+    for limit in (one, two):
+        for who in ("ada", "bob", "2001:db8::/64"):
+            assert (await limit.hit(who)).retry_after_s is None
+    keys = await queue.keys("*")
+    assert len(keys) == 6
+    assert all([0 < await queue.ttl(key) <= 60 for key in keys])
+    assert all(key.startswith(b"contox:limit") for key in keys)
+    await one.forget("ada")
+    assert (await one.hit("ada")).retry_after_s is None
+    assert (await two.hit("ada")).retry_after_s is not None
