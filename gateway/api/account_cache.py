@@ -28,7 +28,7 @@ from redis.asyncio import Redis
 from core.errors import Unavailable
 from core.users import ACTIVE, ApiKeyStore, User, UserStore
 
-ANSWER_S = 1.0
+ANSWER_S = 2.0
 LOAD_S = 5.0
 CACHED_S = 60
 DELETED_S = 600
