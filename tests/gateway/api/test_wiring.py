@@ -1,5 +1,8 @@
 """The API as a whole: nothing secret is logged or kept in clear, whatever is done."""
 
+import subprocess
+import sys
+
 import pytest
 from redis.asyncio import Redis
 
@@ -36,3 +39,9 @@ async def test_secrets(
     for text in (PASSWORD, ada.key, made["key"], secret, "t" * 40, "hunter2"):
         assert text not in logged
         assert not any(text in each for each in kept)
+
+
+def test_start_does_not_import_what_is_slow() -> None:
+    """A gateway starts without what hashes passwords and counts requests, which takes a while."""
+    code = "import sys, gateway.main; sys.exit(bool({'limits', 'argon2'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
