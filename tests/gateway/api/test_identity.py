@@ -1,6 +1,10 @@
 """Who asks; what is wrong with credentials is in test_guard.py, their end in test_auth.py."""
 
+from random import Random
+
 from tests.gateway.api.conftest import People, Person
+from tests.gateway.conftest import Start
+from tests.raw_http import exchange
 
 ME = "/api/auth/me"
 
@@ -43,3 +47,23 @@ async def test_role_changes_count(people: People, ada: Person) -> None:
     assert (caller.is_admin, caller.key_id) == (True, (await people.keys.of_user("user_ada"))[0].id)
     await identity._accounts.announce(ada.user._replace(role="member"))
     assert not (await identity.of_bearer(f"Bearer {ada.key}")).is_admin
+
+
+async def test_fuzzed_credentials(start: Start) -> None:
+    """Whatever bytes are in a header of credentials, the answer is 401, or 400 where it is no
+    HTTP; never a 5xx."""
+    people = People(await start(CONTOX_API_REQUESTS_MINUTE="100000"))
+    ada = await people.add("ada")
+    _, cookie = await people.sign_in("ada")
+    right = [ada.bearer.encode().strip(), cookie.partition("\r\n")[0].encode()]
+    random = Random(1)
+    for n in range(400):
+        line = bytearray(right[n % 2])
+        start_of_value = line.index(b": ") + 2
+        for _ in range(random.randint(1, 4)):
+            at = random.randrange(start_of_value, len(line))
+            line[at] = random.choice([*range(1, 10), 11, 12, *range(14, 256)])
+        head = b"GET /api/auth/me HTTP/1.1\r\nHost: x\r\n" + bytes(line) + b"\r\n\r\n"
+        reply = await exchange(people.running.gateway.port, head)
+        if bytes(line).strip() not in right:
+            assert reply.status in (200, 400, 401), line

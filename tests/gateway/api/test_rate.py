@@ -3,8 +3,10 @@
 import asyncio
 import time
 
+import pytest
 from redis.asyncio import Redis
 
+from gateway.api import rate
 from gateway.api.rate import RateLimit
 
 
@@ -39,3 +41,26 @@ async def test_apart(queue: Redis) -> None:
     await one.forget("ada")
     assert (await one.hit("ada")).retry_after_s is None
     assert (await two.hit("ada")).retry_after_s is not None
+
+
+async def test_flood(queue: Redis) -> None:
+    """Whoever is far over the limit costs Redis next to nothing."""
+    limit = RateLimit(queue, "x", amount=2, window_s=60)
+    for _ in range(3):
+        await limit.hit("ada")
+    before = (await queue.info("stats"))["total_commands_processed"]
+    standings = [await limit.hit("ada") for _ in range(500)]
+    assert (await queue.info("stats"))["total_commands_processed"] - before < 20
+    assert all(s.retry_after_s and 50 < s.retry_after_s <= 60 for s in standings)
+
+
+async def test_remembered_clients_are_bounded(
+    queue: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those that are over the limit only the latest are remembered."""
+    monkeypatch.setattr(rate, "REMEMBERED_MAX", 3)
+    limit = RateLimit(queue, "x", amount=1, window_s=60)
+    for n in range(6):
+        for _ in range(2):
+            await limit.hit(str(n))
+    assert list(limit._over) == ["3", "4", "5"]
