@@ -199,7 +199,7 @@ class IngestSettings:
     operator_token: str = setting(
         "",
         parse_as.token,
-        "Bearer token for ledgers and dead letters over HTTP; empty: they are not served.",
+        "Bearer token that opens the API as an admin who is no user; empty: there is none.",
         secret=True,
     )
     log_level: str = setting(
