@@ -4,7 +4,8 @@ The counters are those of the `limits` library, on our own connections to Redis:
 contox:limit:LIMITER/<name>/<who>/…, which expire with their window.
 
 Each count is a write, which a queue that syncs every write puts on its disk. So whoever is over the
-limit is remembered here for a second, and costs Redis one write a second, however fast they ask.
+limit is remembered here for a second, and costs Redis one write a second, however fast they ask. And
+when a client's window ends is asked once.
 """
 
 import asyncio
@@ -42,6 +43,16 @@ class Standing(NamedTuple):
         }
 
 
+class _Window(NamedTuple):
+    """A client's window, as it was last seen here."""
+
+    end_s: float  # Unix time
+    over_s: float  # when the client was seen over the limit; 0: not yet
+
+
+NO_WINDOW = _Window(0, 0)
+
+
 class RateLimit:
     """At most `amount` in `window_s` seconds from the first one on. Calls raise one of QUEUE_ERRORS
     if Redis does not answer."""
@@ -52,42 +63,45 @@ class RateLimit:
         self._amount = amount
         self._window_s = window_s
         self._opened: tuple[RedisStorage, RateLimitItem] | None = None
-        self._over: dict[str, tuple[float, float]] = {}  # when it was seen, when its window ends
+        self._windows: dict[str, _Window] = {}  # the latest REMEMBERED_MAX
 
     async def hit(self, who: str) -> Standing:
         """Count one more of whom."""
-        seen_s, reset_s = self._over.get(who, (0.0, 0.0))
-        if time.time() < min(seen_s + REMEMBERED_S, reset_s):
-            return self._standing(self._amount + 1, reset_s)
+        now_s = time.time()
+        known = self._windows.get(who, NO_WINDOW)
+        if now_s < min(known.over_s + REMEMBERED_S, known.end_s):
+            return self._standing(self._amount + 1, known.end_s)
         storage, item = await self._open()
         key = item.key_for(self._name, who)
         async with asyncio.timeout(ANSWER_S):
             count = await storage.incr(key, self._window_s)
-            reset_s = await storage.get_expiry(key)
-        if count > self._amount:
-            self._remember(who, reset_s)
-        return self._standing(count, reset_s)
+            if count == 1:
+                end_s = now_s + self._window_s
+            else:
+                end_s = known.end_s if now_s < known.end_s else await storage.get_expiry(key)
+        self._remember(who, _Window(end_s, now_s if count > self._amount else 0))
+        return self._standing(count, end_s)
 
     async def forget(self, who: str) -> None:
         """Start anew for whom."""
-        self._over.pop(who, None)
+        self._windows.pop(who, None)
         storage, item = await self._open()
         async with asyncio.timeout(ANSWER_S):
             await storage.clear(item.key_for(self._name, who))
 
-    def _standing(self, count: int, reset_s: float) -> Standing:
+    def _standing(self, count: int, end_s: float) -> Standing:
         return Standing(
             self._amount,
             max(0, self._amount - count),
-            math.ceil(reset_s),
-            max(1, math.ceil(reset_s - time.time())) if count > self._amount else None,
+            math.ceil(end_s),
+            max(1, math.ceil(end_s - time.time())) if count > self._amount else None,
         )
 
-    def _remember(self, who: str, reset_s: float) -> None:
-        self._over.pop(who, None)
-        while len(self._over) >= REMEMBERED_MAX:
-            del self._over[next(iter(self._over))]
-        self._over[who] = time.time(), reset_s
+    def _remember(self, who: str, window: _Window) -> None:
+        self._windows.pop(who, None)
+        while len(self._windows) >= REMEMBERED_MAX:
+            del self._windows[next(iter(self._windows))]
+        self._windows[who] = window
 
     async def _open(self) -> "tuple[RedisStorage, RateLimitItem]":
         """The counters; at the first use, on a thread, for the library takes long to import."""

@@ -57,10 +57,22 @@ async def test_flood(queue: Redis) -> None:
 async def test_remembered_clients_are_bounded(
     queue: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of those that are over the limit only the latest are remembered."""
+    """Only the latest clients are remembered."""
     monkeypatch.setattr(rate, "REMEMBERED_MAX", 3)
     limit = RateLimit(queue, "x", amount=1, window_s=60)
     for n in range(6):
         for _ in range(2):
             await limit.hit(str(n))
-    assert list(limit._over) == ["3", "4", "5"]
+    assert list(limit._windows) == ["3", "4", "5"]
+
+
+async def test_the_end_is_asked_once(queue: Redis) -> None:
+    """A client costs Redis one question per request; all gateways say the same end."""
+    one, two = (RateLimit(queue, "x", amount=500, window_s=60) for _ in range(2))
+    ends = {(await limit.hit("ada")).reset_s for limit in (one, two)}
+    before = (await queue.info("stats"))["total_commands_processed"]
+    for _ in range(50):
+        ends |= {(await limit.hit("ada")).reset_s for limit in (one, two)}
+    # A script is a command, and so is each of its two at most.
+    assert (await queue.info("stats"))["total_commands_processed"] - before <= 320
+    assert max(ends) - min(ends) <= 1
