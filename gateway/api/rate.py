@@ -4,8 +4,8 @@ The counters are those of the `limits` library, on our own connections to Redis:
 contox:limit:LIMITER/<name>/<who>/…, which expire with their window.
 
 Each count is a write, which a queue that syncs every write puts on its disk. So whoever is over the
-limit is remembered here for a second, and costs Redis one write a second, however fast they ask. And
-when a client's window ends is asked once.
+limit is remembered here for a second, and costs Redis one write a second, however fast they ask.
+When a client's window ends is asked once.
 """
 
 import asyncio
