@@ -22,6 +22,7 @@ COMMANDS = {
     "worker": ("cli.roles", "worker_role"),
     "send": ("cli.send", "send"),
     "project": ("cli.project", "app"),
+    "user": ("cli.user", "app"),
     "events": ("cli.events", "events"),
     "doctor": ("cli.doctor", "doctor"),
     "ledger": ("cli.ledger", "app"),

@@ -16,7 +16,9 @@ from cli.errors import CliError
 from core.settings import PREFIX, SettingError, Settings, masked, read, unknown
 from runtime.log import configure, get_log, tell_process
 
-READ_ELSEWHERE = frozenset(PREFIX + name for name in ("URL", "PROJECT", "SECRET", "DATA_DIR"))
+READ_ELSEWHERE = frozenset(
+    PREFIX + name for name in ("URL", "PROJECT", "SECRET", "API_KEY", "DATA_DIR")
+)
 
 
 def gateway(processes: str | None = None, uds: str | None = None) -> None:

@@ -19,6 +19,7 @@ from cli.datadir import DataDir, default_dir, write_private
 from cli.embedded import embedded_queue, free_port
 from cli.errors import CliError
 from cli.supervisor import Part, Supervisor, script
+from cli.user_accounts import FirstAdmin, open_users
 from core.settings import read
 from runtime.log import configure
 from runtime.stop import stop_event
@@ -36,7 +37,10 @@ Directory = Annotated[
 ]
 ReadyFile = Annotated[
     Path | None,
-    typer.Option(help="Written once events are accepted, as JSON: url, projectId, hmacSecret."),
+    typer.Option(
+        help="Written once events are accepted, as JSON: url, projectId, hmacSecret, and at the"
+        " first start apiKey."
+    ),
 ]
 
 
@@ -46,6 +50,7 @@ class Welcome(NamedTuple):
     url: str
     project_id: str
     secret: str
+    admin: FirstAdmin | None  # at the first start
 
 
 def up(
@@ -107,6 +112,8 @@ async def _start(directory: DataDir, environ: dict[str, str], supervisor: Superv
     environ["CONTOX_WORKER_PORT"] = str(free_port())
     environ["CONTOX_WORKER_NAME"] = "worker"
     project_id, secret = await _demo_project(environ)
+    async with open_users(environ) as users:
+        admin = await users.first_admin()
     url = local_url(environ["CONTOX_HOST"], environ["CONTOX_PORT"])
     worker_url = local_url(environ["CONTOX_HOST"], environ["CONTOX_WORKER_PORT"])
     await asyncio.gather(
@@ -115,7 +122,7 @@ async def _start(directory: DataDir, environ: dict[str, str], supervisor: Superv
     )
     stack = {"url": url, "workerUrl": worker_url, "redisUrl": redis_url, "pid": os.getpid()}
     write_private(directory.stack, json.dumps(stack).encode())
-    return Welcome(url, project_id, secret)
+    return Welcome(url, project_id, secret, admin)
 
 
 async def _demo_project(environ: dict[str, str]) -> tuple[str, str]:
@@ -175,6 +182,7 @@ def _write_ready_file(path: Path, welcome: Welcome) -> None:
         "url": welcome.url,
         "projectId": welcome.project_id,
         "hmacSecret": welcome.secret,
+        "apiKey": welcome.admin.api_key if welcome.admin else None,  # it is kept nowhere
     }
     try:
         write_private(path, json.dumps(content).encode() + b"\n")
@@ -195,6 +203,7 @@ def _print_welcome(welcome: Welcome, directory: DataDir) -> None:
         f"  URL      {welcome.url}\n"
         f"  project  {welcome.project_id}  (name: {DEMO})\n"
         f"  secret   {welcome.secret}",
+        *_of_admin(welcome.admin),
         "For the examples of the documentation:",
         f"  export CONTOX_URL={welcome.url} CONTOX_PROJECT={welcome.project_id}"
         f" CONTOX_SECRET={welcome.secret}"
@@ -208,6 +217,15 @@ def _print_welcome(welcome: Welcome, directory: DataDir) -> None:
     )
     sys.stdout.write("\n" + "\n\n".join(sections) + "\n\n")
     sys.stdout.flush()
+
+
+def _of_admin(admin: FirstAdmin | None) -> tuple[str, ...]:
+    if admin is None:
+        return ()
+    return (
+        "An admin, and an API key of theirs; both are shown this once:",
+        f"  email    {admin.email}\n  password {admin.password}\n  API key  {admin.api_key}",
+    )
 
 
 def _curl(welcome: Welcome) -> str:

@@ -22,6 +22,7 @@ class Reason(Enum):
     NOT_FOUND = "not_found", 404, "There is nothing at this path"
     METHOD_NOT_ALLOWED = "method_not_allowed", 405, "This path does not take this method"
     REQUEST_TIMEOUT = "request_timeout", 408, "The body did not arrive in time"
+    CONFLICT = "conflict", 409, "It is in the way of what exists already"
     TOO_LARGE = "too_large", 413, "The request is too large"
     UNSUPPORTED_MEDIA_TYPE = (
         "unsupported_media_type",
@@ -50,6 +51,10 @@ class AuthFailure(StrEnum):
     OUTSIDE_WINDOW = "outside_window"
     UNKNOWN_PROJECT = "unknown_project"
     BAD_SIGNATURE = "bad_signature"
+    UNKNOWN_KEY = "unknown_key"
+    UNKNOWN_SIGN_IN = "unknown_sign_in"
+    BAD_PASSWORD = "bad_password"  # noqa: S105 - the name of a failure
+    DISABLED_USER = "disabled_user"
 
 
 class NotAccepted(Exception):

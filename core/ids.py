@@ -9,6 +9,8 @@ Cost          Two equal events without an `id`, signed in the same second, are o
     evt_   48 bits: signed timestamp, ms   80 bits: first of SHA-256(mac | index | project)
     sess_  48 bits: start, ms              80 bits: random (together a ULID)
     proj_  48 bits: creation, ms           80 bits: random
+    user_  48 bits: creation, ms           80 bits: random
+    key_   48 bits: creation, ms           80 bits: random
 
 All 128 bits are written as 26 characters of Crockford's base32
 (https://www.crockford.com/base32.html), as ULID does (https://github.com/ulid/spec).
@@ -58,6 +60,16 @@ def session_id(start_ms: int, entropy: bytes) -> str:
 def project_id(created_ms: int, entropy: bytes) -> str:
     """A new project's id; `entropy` is 10 random bytes."""
     return "proj_" + crockford(created_ms, entropy)
+
+
+def user_id(created_ms: int, entropy: bytes) -> str:
+    """A new user's id; `entropy` is 10 random bytes."""
+    return "user_" + crockford(created_ms, entropy)
+
+
+def key_id(created_ms: int, entropy: bytes) -> str:
+    """A new API key's id; `entropy` is 10 random bytes. It tells nothing of the key."""
+    return "key_" + crockford(created_ms, entropy)
 
 
 def time_ms_of(identifier: str) -> int:

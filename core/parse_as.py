@@ -6,11 +6,15 @@ Each raises ValueError with the rest of a sentence that begins with the variable
 import base64
 import re
 from collections.abc import Callable
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 MASTER_KEY_BYTES = 32
 TOKEN = re.compile(r"[!-~]{32,200}").fullmatch
 MODE = re.compile(r"0?[0-7]{3}", re.ASCII).fullmatch
+ORIGIN = re.compile(
+    r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:.]+\](:[0-9]{1,5})?"
+).fullmatch
 REPLICATED = re.compile(r"replicated:([1-9][0-9]?)", re.ASCII).fullmatch
 
 
@@ -75,6 +79,24 @@ def master_key(text: str) -> bytes | None:
 def names(text: str) -> frozenset[str]:
     """Names separated by commas."""
     return frozenset(name.strip() for name in text.split(",") if name.strip())
+
+
+def networks(text: str) -> frozenset[str]:
+    """Addresses and networks separated by commas, each as a network; and the word unix."""
+    try:
+        return frozenset(
+            name if name == "unix" else str(ip_network(name, strict=False)) for name in names(text)
+        )
+    except ValueError:
+        raise ValueError("must be addresses or networks, such as 10.0.0.0/8, or unix") from None
+
+
+def origins(text: str) -> frozenset[str]:
+    """Origins separated by commas, in lower case: a scheme, a host, and a port if it is needed."""
+    found = frozenset(name.lower() for name in names(text))
+    if not all(map(ORIGIN, found)):
+        raise ValueError("must be origins, such as https://app.example.com, without a path")
+    return found
 
 
 def ack(text: str) -> str:

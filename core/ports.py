@@ -28,6 +28,9 @@ class Project(NamedTuple):
     status: str  # "active" or "disabled"
     created_ms: int
     updated_ms: int
+    owner_id: str | None = None  # a user's; None: only admins see it
+    description: str = ""
+    visibility: str = "private"
 
 
 class SealedSecret(NamedTuple):

@@ -18,6 +18,7 @@ from core.ports import (
     cursor_after,
     parse_cursor,
 )
+from core.users import ApiKey, User
 
 
 class MemoryEvents:
@@ -128,6 +129,75 @@ class MemoryProjects:
         ]
         live = [old for old in kept if old.expires_ms is None or old.expires_ms > now_ms]
         self.secrets[project_id] = [secret, *live]
+
+
+class MemoryUsers:
+    """A UserStore in a dictionary."""
+
+    def __init__(self) -> None:
+        self.users: dict[str, User] = {}
+
+    async def create(self, user: User) -> None:
+        """See core.users.UserStore."""
+        user = user._replace(email=user.email.lower())
+        if any(user.id == other.id or user.email == other.email for other in self.users.values()):
+            raise Conflict(user.email)
+        self.users[user.id] = user
+
+    async def find(self, email_or_id: str) -> User | None:
+        """See core.users.UserStore."""
+        by_email = {user.email: user for user in self.users.values()}
+        return self.users.get(email_or_id) or by_email.get(email_or_id.lower())
+
+    async def list(self) -> list[User]:
+        """See core.users.UserStore."""
+        return sorted(self.users.values(), key=lambda user: (user.created_ms, user.id))
+
+    async def set_password(self, user_id: str, password_hash: str, *, now_ms: int) -> None:
+        """See core.users.UserStore."""
+        if user := self.users.get(user_id):
+            changed = user._replace(password_hash=password_hash, updated_ms=now_ms)
+            self.users[user_id] = changed
+
+    async def set_status(self, user_id: str, status: str, *, now_ms: int) -> None:
+        """See core.users.UserStore."""
+        if user := self.users.get(user_id):
+            self.users[user_id] = user._replace(status=status, updated_ms=now_ms)
+
+
+class MemoryApiKeys:
+    """An ApiKeyStore in a dictionary, beside the users."""
+
+    def __init__(self, users: MemoryUsers) -> None:
+        self._users = users
+        self.keys: dict[str, ApiKey] = {}
+
+    async def add(self, key: ApiKey) -> None:
+        """See core.users.ApiKeyStore."""
+        digests = {other.sha256 for other in self.keys.values()}
+        if key.id in self.keys or key.sha256 in digests or key.user_id not in self._users.users:
+            raise Conflict(key.id)
+        self.keys[key.id] = key
+
+    async def of_user(self, user_id: str) -> list[ApiKey]:
+        """See core.users.ApiKeyStore."""
+        keys = [key for key in self.keys.values() if key.user_id == user_id]
+        return sorted(keys, key=lambda key: (key.created_ms, key.id))
+
+    async def by_digest(self, sha256: bytes) -> ApiKey | None:
+        """See core.users.ApiKeyStore."""
+        return {key.sha256: key for key in self.keys.values()}.get(sha256)
+
+    async def delete(self, key_id: str) -> None:
+        """See core.users.ApiKeyStore."""
+        self.keys.pop(key_id, None)
+
+    async def used(self, times: Mapping[str, int], *, apart_ms: int) -> None:
+        """See core.users.ApiKeyStore."""
+        for key_id in times.keys() & self.keys.keys():
+            last_ms = self.keys[key_id].last_used_ms
+            if last_ms is None or times[key_id] >= last_ms + apart_ms:
+                self.keys[key_id] = self.keys[key_id]._replace(last_used_ms=times[key_id])
 
 
 class MemoryQueue:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from core.errors import NotAccepted, Reason
 from core.metrics import Source
@@ -23,11 +23,12 @@ def build_app(
     missing: Readiness,
     degraded: Readiness = nothing,
     resources: Iterable[web.RouteDef] = (),
+    around: Iterable[Middleware] = (),
 ) -> web.Application:
     """The gateway's application. `source`: of the metrics; `missing`: what keeps it from accepting
-    durably now; `degraded`: what is not as it should be, though it accepts; `resources`: routes for
-    operators."""
-    app = web.Application(middlewares=[json_errors])
+    durably now; `degraded`: what is not as it should be, though it accepts; `resources`: the routes
+    of the API; `around`: what sees every request and answer."""
+    app = web.Application(middlewares=[*around, json_errors])
     app.router.add_post(PATH, endpoint.ingest, expect_handler=expect_continue)
     app.router.add_routes(status_routes(source, missing, degraded))
     app.router.add_routes(resources)

@@ -29,6 +29,7 @@ from store.engine import open_engine
 from store.ledger import SqlLedger
 from store.migrate import migrate_at_start
 from store.sealing import Sealer, check_master_key
+from store.users import SqlApiKeys, SqlUsers
 
 log = get_log()
 ALONE = Place()
@@ -75,7 +76,10 @@ async def serving(
         stack.push_async_callback(queue.aclose)
         await check_at_start(queue, settings)
         spool = await stack.enter_async_context(opened_spool(settings, meter))
-        outside = Outside(queue, projects, SqlLedger(engine), sealer, spool, figures or meter)
+        users, keys = SqlUsers(engine), SqlApiKeys(engine)
+        outside = Outside(
+            queue, projects, SqlLedger(engine), users, keys, sealer, spool, figures or meter
+        )
         gateway = Gateway(settings, outside, meter)
         background = Background(stop)
         stack.push_async_callback(background.close)

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from core.metrics import Meter, Source
 from core.settings import Settings
 from gateway.admission import Admission
+from gateway.api.wiring import Api
 from gateway.app import build_app
 from gateway.backlog import Backlog
 from gateway.connections import Connections
@@ -18,13 +19,13 @@ from gateway.key_cache import KeyCache
 from gateway.keyring import Keyring
 from gateway.publisher import Publisher
 from gateway.quotas import Quotas
-from gateway.resources import Resources
 from gateway.sessions import Sessions
 from gateway.spool import Spool
 from gateway.spool_drain import SpoolDrain
 from store.accounts import SqlProjects
 from store.ledger import SqlLedger
 from store.sealing import Sealer
+from store.users import SqlApiKeys, SqlUsers
 
 
 class Outside(NamedTuple):
@@ -33,6 +34,8 @@ class Outside(NamedTuple):
     queue: Redis
     projects: SqlProjects
     ledger: SqlLedger
+    users: SqlUsers
+    keys: SqlApiKeys
     sealer: Sealer
     spool: Spool | None
     figures: Source  # for the metrics page
@@ -69,6 +72,16 @@ class Gateway:
         )
         self.endpoint = Endpoint(settings, admission=self.admission, meter=meter)
         self.connections = Connections(settings, meter)
+        self.api = Api(
+            settings,
+            queue=queue,
+            projects=outside.projects,
+            ledger=outside.ledger,
+            users=outside.users,
+            keys=outside.keys,
+            meter=meter,
+            spooled=spool.events_of if spool else None,
+        )
 
     def tasks(self) -> list[Coroutine[Any, Any, None]]:
         """What must run beside the requests, until cancelled."""
@@ -78,6 +91,7 @@ class Gateway:
             self.backlog.run(),
             self._quotas.run(),
             self.connections.run(),
+            *self.api.tasks(),
         ]
         if self._outside.spool:
             drain = SpoolDrain(
@@ -91,20 +105,13 @@ class Gateway:
 
     def app(self) -> web.Application:
         """The application that serves it."""
-        spool = self._outside.spool
-        resources = Resources(
-            self._settings,
-            queue=self._outside.queue,
-            projects=self._outside.projects,
-            ledger=self._outside.ledger,
-            spooled=spool.events_of if spool else None,
-        )
         return build_app(
             self.endpoint,
             source=self._outside.figures,
             missing=self.missing,
             degraded=self.degraded,
-            resources=resources.routes(),
+            resources=self.api.routes(),
+            around=[self.api.middleware],
         )
 
     def _spools(self) -> bool:

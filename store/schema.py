@@ -11,6 +11,31 @@ metadata = sa.MetaData(
     naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"}
 )
 
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("email", sa.Text, nullable=False, unique=True),  # in lower case
+    sa.Column("password_hash", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("updated_ms", sa.BigInteger, nullable=False),
+)
+
+# Columns in the order of core.users.ApiKey; of the key itself there is only the digest.
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.Text, sa.ForeignKey("users.id"), nullable=False, index=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("sha256", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("prefix", sa.Text, nullable=False),
+    sa.Column("created_ms", sa.BigInteger, nullable=False),
+    sa.Column("last_used_ms", sa.BigInteger),
+)
+
 projects = sa.Table(
     "projects",
     metadata,
@@ -19,6 +44,9 @@ projects = sa.Table(
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("created_ms", sa.BigInteger, nullable=False),
     sa.Column("updated_ms", sa.BigInteger, nullable=False),
+    sa.Column("owner_id", sa.Text, sa.ForeignKey("users.id"), index=True),
+    sa.Column("description", sa.Text, nullable=False, server_default=""),
+    sa.Column("visibility", sa.Text, nullable=False, server_default="private"),
 )
 
 secrets = sa.Table(
@@ -28,6 +56,24 @@ secrets = sa.Table(
     sa.Column("project_id", sa.Text, sa.ForeignKey("projects.id"), nullable=False, index=True),
     sa.Column("sealed", sa.LargeBinary, nullable=False),
     sa.Column("expires_ms", sa.BigInteger),
+    sa.Column("last_used_ms", sa.BigInteger),
+)
+
+# What an event's session_id means, once it is known; `source` and `summary` may be unknown.
+ingest_sessions = sa.Table(
+    "ingest_sessions",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("project_id", sa.Text, sa.ForeignKey("projects.id"), nullable=False),
+    sa.Column("started_ms", sa.BigInteger, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("source", sa.Text),
+    sa.Column("summary", sa.Text),
+    sa.Column("message_count", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("updated_ms", sa.BigInteger, nullable=False),
+    sa.Column("closed_ms", sa.BigInteger),
+    sa.Index(None, "project_id", "started_ms", "id"),
+    sa.Index(None, "project_id", "status", "started_ms", "id"),
 )
 
 # Columns in the order of core.event.Row.
@@ -42,6 +88,8 @@ events = sa.Table(
     sa.Column("occurred_ms", sa.BigInteger),
     sa.Column("received_ms", sa.BigInteger, nullable=False),
     sa.Index(None, "project_id", "received_ms", "event_id"),
+    sa.Index(None, "project_id", "session_id", "received_ms", "event_id"),
+    sa.Index(None, "project_id", "event", "received_ms", "event_id"),
 )
 
 # How many rows of a project were ever stored as new; changed in the transaction that stores them.

@@ -16,6 +16,7 @@ COMMANDS = [
     "settings",
     "ready",
     "project",
+    "user",
     "ledger",
 ]
 

@@ -84,10 +84,11 @@ async def send(command: Command, ready: dict[str, str]) -> str:
 
 def test_ready_file(stack: Stack) -> None:
     """The ready file says where, who and with which secret; only its owner can read it."""
-    assert sorted(stack.ready) == ["hmacSecret", "projectId", "url"]
+    assert sorted(stack.ready) == ["apiKey", "hmacSecret", "projectId", "url"]
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+", stack.ready["url"])
     assert re.fullmatch(r"proj_[0-9A-Z]{26}", stack.ready["projectId"])
     assert re.fullmatch(r"whsec_[0-9a-f]{64}", stack.ready["hmacSecret"])
+    assert re.fullmatch(r"contox_sk_[0-9A-Za-z]{43}", stack.ready["apiKey"])
     assert stat.S_IMODE(stack.ready_file.stat().st_mode) == 0o600
     assert stat.S_IMODE(stack.data_dir.stat().st_mode) == 0o700
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.ids import crockford, event_id, project_id, session_id, time_ms_of
+from core.ids import crockford, event_id, key_id, project_id, session_id, time_ms_of, user_id
 
 MAC = bytes(range(32))
 BASE_32 = str.maketrans("ABCDEFGHJKMNPQRSTVWXYZ", "abcdefghijklmnopqrstuv")
@@ -41,9 +41,12 @@ def test_derived_id_begins_with_the_signed_time() -> None:
     assert time_ms_of(derived()) == 1705312200000
 
 
-@pytest.mark.parametrize(("make", "prefix"), [(session_id, "sess_"), (project_id, "proj_")])
+@pytest.mark.parametrize(
+    ("make", "prefix"),
+    [(session_id, "sess_"), (project_id, "proj_"), (user_id, "user_"), (key_id, "key_")],
+)
 def test_random_ids_are_time_and_entropy(make: Callable[[int, bytes], str], prefix: str) -> None:
-    """Ids of sessions and projects are a prefix and a ULID of their time and entropy."""
+    """Ids of what is no event are a prefix and a ULID of their time and entropy."""
     # The example of https://github.com/ulid/spec: 01ARZ3NDEKTSV4RRFFQ69G5FAV
     entropy = bytes.fromhex("d6764c61efb99302bd5b")
     assert make(1469922850259, entropy) == prefix + "01ARZ3NDEKTSV4RRFFQ69G5FAV"

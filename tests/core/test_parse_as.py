@@ -19,6 +19,13 @@ KEY = base64.b64encode(bytes(32)).decode()
         (parse_as.master_key, "", None),
         (parse_as.master_key, KEY, bytes(32)),
         (parse_as.names, " a, ,b", frozenset("ab")),
+        (parse_as.networks, "10.1.2.3/8, ::1,unix", frozenset({"10.0.0.0/8", "::1/128", "unix"})),
+        (parse_as.networks, "", frozenset()),
+        (
+            parse_as.origins,
+            "https://App.example.com,http://localhost:3000, http://[::1]:80",
+            frozenset({"https://app.example.com", "http://localhost:3000", "http://[::1]:80"}),
+        ),
         (parse_as.mode, "0660", "0660"),
         (parse_as.mode, "600", "600"),
         (parse_as.ack, "memory", "memory"),
@@ -38,6 +45,16 @@ def test_taken(parse: Callable[[str], object], text: str, value: object) -> None
         (parse_as.whole(1, 99), ["0", "100", "1.0", "x"], "must be a whole number from 1 to 99"),
         (parse_as.one_of("a", "b"), ["c", ""], "must be one of a, b"),
         (parse_as.url("redis://"), ["http://h"], "must begin with redis://"),
+        (
+            parse_as.networks,
+            ["10.0.0.0/33", "host", "10.0.0.1;::1"],
+            "must be addresses or networks, such as 10.0.0.0/8, or unix",
+        ),
+        (
+            parse_as.origins,
+            ["*", "null", "app.example.com", "https://a/", "https://a/b", "ftp://a", "https://"],
+            "must be origins, such as https://app.example.com, without a path",
+        ),
         (parse_as.url("redis://"), ["redis://h:x"], "must have a number as its port"),
         (
             parse_as.mode,

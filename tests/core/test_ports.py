@@ -13,7 +13,14 @@ from core.ports import (
     cursor_after,
     parse_cursor,
 )
-from core.testing import MemoryEvents, MemoryProjects, MemoryQueue
+from core.testing import (
+    MemoryApiKeys,
+    MemoryEvents,
+    MemoryProjects,
+    MemoryQueue,
+    MemoryUsers,
+)
+from core.users import ApiKeyStore, UserStore
 
 METHODS = [
     pytest.param(method, getattr(fake, name, None), id=f"{port.__name__}.{name}")
@@ -21,6 +28,8 @@ METHODS = [
         (EventStore, MemoryEvents),
         (ProjectStore, MemoryProjects),
         (EventQueue, MemoryQueue),
+        (UserStore, MemoryUsers),
+        (ApiKeyStore, MemoryApiKeys),
     )
     for name, method in inspect.getmembers(port, inspect.isfunction)
     if not name.startswith("_")

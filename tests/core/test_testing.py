@@ -8,11 +8,19 @@ from core.compression import Encoding
 from core.errors import Reason, Unavailable
 from core.event import Row
 from core.ports import Conflict, EventFilter, Project, ProjectKeys, SealedSecret
-from core.testing import MemoryEvents, MemoryLedger, MemoryProjects, MemoryQueue
+from core.testing import (
+    MemoryApiKeys,
+    MemoryEvents,
+    MemoryLedger,
+    MemoryProjects,
+    MemoryQueue,
+    MemoryUsers,
+)
 from tests.contracts.event_queue import Appended, EventQueueContract, Noted
 from tests.contracts.event_store import EventStoreContract
 from tests.contracts.ledger_store import LedgerStoreContract
 from tests.contracts.project_store import ProjectStoreContract
+from tests.contracts.user_store import ApiKeyStoreContract, UserStoreContract
 
 PROJECT = Project("proj_1", "demo", "active", 1, 1)
 OLD, NEW = SealedSecret(b"old", None), SealedSecret(b"new", None)
@@ -127,6 +135,29 @@ class TestMemoryProjects(ProjectStoreContract):
     def store(self) -> MemoryProjects:
         """The store under test."""
         return MemoryProjects()
+
+
+class TestMemoryUsers(UserStoreContract):
+    """The fake keeps to the contract of the real stores."""
+
+    @pytest.fixture
+    def users(self) -> MemoryUsers:
+        """The store under test."""
+        return MemoryUsers()
+
+
+class TestMemoryApiKeys(ApiKeyStoreContract):
+    """The fake keeps to the contract of the real stores."""
+
+    @pytest.fixture
+    def users(self) -> MemoryUsers:
+        """The users beside it."""
+        return MemoryUsers()
+
+    @pytest.fixture
+    def keys(self, users: MemoryUsers) -> MemoryApiKeys:
+        """The store under test."""
+        return MemoryApiKeys(users)
 
 
 def test_failing_queue_tells_receipts() -> None:

@@ -8,7 +8,9 @@ import pytest
 
 from core.errors import Reason
 from core.metrics import Metric
+from gateway.api.keys import KEYS_MAX, new_key
 from tests.conftest import QueueServer
+from tests.gateway.api.conftest import People
 from tests.gateway.conftest import EACH_TRANSPORT, Start, batch_of, until
 from tests.raw_http import EVENT, PATH, Headers, Reply, exchange
 
@@ -57,6 +59,16 @@ async def disabled(start: Start, _server: QueueServer) -> tuple[Reply, int]:
     async with running.projects._engine.begin() as connection:
         await connection.exec_driver_sql("UPDATE projects SET status = 'disabled'")
     return await running.producer.post(), 0
+
+
+@causes(Reason.CONFLICT)
+async def too_many_keys(start: Start, _server: QueueServer) -> tuple[Reply, int]:
+    """A user makes one key more than there may be; ingest has no conflicts."""
+    people = People(await start())
+    ada = await people.add("ada")
+    for n in range(KEYS_MAX):
+        await people.keys.add(new_key(ada.user.id, str(n), n)[1])
+    return await people.ask("POST", "/api/keys", ada.bearer, {"name": "x"}), 0
 
 
 @causes(Reason.REQUEST_TIMEOUT)

@@ -40,3 +40,4 @@ def test_examples(stack: Stack) -> None:
     assert "session_save" in shell(stack, "events --project demo\n")
     assert "There is no dead letter of project demo." in shell(stack, "dead-letters list")
     assert "whsec_" in shell(stack, "project create")
+    assert '"prefix":"contox_sk_' in shell(stack, "user create")

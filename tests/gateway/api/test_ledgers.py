@@ -6,13 +6,14 @@ import pytest
 from redis.asyncio import Redis
 
 from core.partitions import stream_key
-from core.settings import Settings, read
-from gateway.resources import Resources
+from gateway.api.caller import OPERATOR
+from gateway.api.guard import Asked
+from gateway.api.ledgers import Ledgers
 from store.engine import open_engine
 from store.events import SqlEvents
 from store.ledger import SqlLedger
+from tests.gateway.api.test_dead_letters import LEDGER, LETTERS, ROW, TOKEN, add, ask
 from tests.gateway.conftest import Running, Start, batch_of
-from tests.gateway.test_resources import LEDGER, LETTERS, ROW, TOKEN, add, ask
 from worker.batch import Outcome
 from worker.settle import Settler
 
@@ -92,11 +93,10 @@ async def test_spooled(environ: dict[str, str], running: Running, queue: Redis) 
         assert project_id == "proj_1"
         return 7
 
-    settings: Settings = read({**environ, "CONTOX_OPERATOR_TOKEN": TOKEN})
     engine = open_engine(environ["CONTOX_DATABASE_URL"])
-    resources = Resources(
-        settings,
-        queue=queue,
+    ledgers = Ledgers(
+        queue,
+        partitions=1,
         projects=running.projects,
         ledger=SqlLedger(engine),
         spooled=spooled,
@@ -105,7 +105,7 @@ async def test_spooled(environ: dict[str, str], running: Running, queue: Redis) 
     class Request:
         match_info = {"id": "proj_1"}
 
-    answer = await resources._account(Request())  # type: ignore[arg-type]
+    answer = await ledgers._account(Asked(Request(), OPERATOR, 1))  # type: ignore[arg-type]
     await engine.dispose()
     assert isinstance(answer.body, bytes)
     assert b'"spooled":7,' in answer.body

@@ -1,0 +1,1 @@
+"""The API for people and their programs: who asks, what they may, and the resources."""

@@ -1,0 +1,81 @@
+"""The API put together from its parts."""
+
+from collections.abc import Coroutine
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+from redis.asyncio import Redis
+
+from core.metrics import Meter
+from core.ports import LedgerStore, ProjectStore
+from core.settings import Settings
+from core.users import ApiKeyStore, UserStore
+from gateway.api.account_cache import AccountCache
+from gateway.api.addresses import Proxies
+from gateway.api.auth import TRIES_WINDOW_S, Auth, Tries
+from gateway.api.dead_letters import DeadLetters
+from gateway.api.edge import WINDOW_S, around
+from gateway.api.guard import Guard
+from gateway.api.identity import Identity
+from gateway.api.keys import Keys
+from gateway.api.last_used import LastUsed
+from gateway.api.ledgers import Ledgers, Spooled
+from gateway.api.origins import Origins
+from gateway.api.rate import RateLimit
+from gateway.api.sign_ins import SignIns
+
+
+class Api:
+    """The API of one gateway. Its `tasks` must run. `identity`: who asks."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        queue: Redis,
+        projects: ProjectStore,
+        ledger: LedgerStore,
+        users: UserStore,
+        keys: ApiKeyStore,
+        meter: Meter,
+        spooled: Spooled | None = None,
+    ) -> None:
+        accounts, sign_ins = AccountCache(queue, users, keys), SignIns(queue, settings)
+        origins = Origins(settings.public_origins, settings.cors_origins)
+        proxies = Proxies(settings.trusted_proxies)
+        self._last_used = LastUsed(keys)
+        self.identity = Identity(
+            accounts,
+            sign_ins,
+            operator_token=settings.operator_token,
+            used=self._last_used.note,
+        )
+        self.guard = Guard(self.identity, origins, meter, body_timeout_s=settings.body_timeout_s)
+        tries = Tries(
+            per_address=_tries(queue, "sign-in-address", settings.sign_in_address_tries),
+            per_account=_tries(queue, "sign-in-account", settings.sign_in_account_tries),
+        )
+        partitions = settings.partitions
+        self._resources = (
+            Auth(settings, users=users, sign_ins=sign_ins, tries=tries, proxies=proxies),
+            Keys(keys, accounts),
+            Ledgers(
+                queue, partitions=partitions, projects=projects, ledger=ledger, spooled=spooled
+            ),
+            DeadLetters(queue, partitions=partitions),
+        )
+        requests = RateLimit(queue, "api", amount=settings.api_requests_minute, window_s=WINDOW_S)
+        self.middleware: Middleware = around(requests, proxies, origins)
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes of all resources."""
+        return [route for resource in self._resources for route in resource.routes(self.guard)]
+
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        """What must run beside the requests, until cancelled."""
+        return [self._last_used.run()]
+
+
+def _tries(queue: Redis, name: str, amount: int) -> RateLimit:
+    return RateLimit(queue, name, amount=amount, window_s=TRIES_WINDOW_S)
