@@ -8,6 +8,7 @@ system calls.
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import cycle
 from typing import Any, NamedTuple, cast
 
@@ -16,6 +17,7 @@ import uvloop
 from bench.load import Sender, signed, single
 from bench.rounds import Plan
 from core.auth import keyed
+from core.errors import Unavailable
 from core.metrics import Meter
 from core.settings import read
 from gateway.admission import Admission, _admitted, _verify
@@ -63,6 +65,16 @@ class Room:
     """A backlog with room."""
 
     full = ""
+
+
+class Untold:
+    """A Receipt of nobody."""
+
+    def accepted(self, durability: str) -> None:
+        """See core.ports.Receipt."""
+
+    def refused(self, error: Unavailable) -> None:
+        """See core.ports.Receipt."""
 
 
 class Rig(NamedTuple):
@@ -133,7 +145,7 @@ def rig() -> Rig:
 
 def stages_of(parts: Rig) -> dict[str, Callable[[], int]]:
     """Each stage as a block of requests."""
-    admission, endpoint, publisher, _, _, sinks = parts
+    admission, endpoint, sinks = parts.admission, parts.endpoint, parts.sinks
     now_ms = int(time.time() * 1000)
     requests = [signed(SENDER, single(n), now_ms // 1000) for n in range(BLOCK)]
     split = [request.partition(END) for request in requests]
@@ -146,21 +158,6 @@ def stages_of(parts: Rig) -> dict[str, Callable[[], int]]:
     answer = endpoint.accepted(admitted[0], "memory", 774, 0.0)  # type: ignore[arg-type]
     named = {"project": SENDER.project, "session": SESSION, "mac": b"0" * 32}
     whole = _whole(parts, requests)
-
-    def each(stage: Callable[[Any], object], items: list[Any]) -> Callable[[], int]:
-        def block() -> int:
-            for item in items:
-                stage(item)
-            return len(items)
-
-        return block
-
-    def appended() -> int:
-        for one in admitted:
-            admission.put(one, _Untold())  # type: ignore[arg-type]
-        publisher._take_off()  # noqa: SLF001
-        publisher._wire.data_received(LANDED)  # type: ignore[union-attr]  # noqa: SLF001
-        return len(admitted)
 
     assert whole() == BLOCK
     assert all(sink.written.startswith(b"HTTP/1.1 202 ") for sink in sinks)
@@ -183,7 +180,7 @@ def stages_of(parts: Rig) -> dict[str, Callable[[], int]]:
             lambda one: _admitted(one, now_ms=now_ms, timestamp_s=now_ms // 1000, **named),  # type: ignore[arg-type]
             batches,
         ),
-        f"into a group of {BLOCK}, sent, landed": appended,
+        f"into a group of {BLOCK}, sent, landed": partial(_appended, parts, admitted),
         "counted, and the answer": each(
             lambda one: endpoint.accepted(one, "memory", 774, 0.0), admitted
         ),
@@ -192,11 +189,24 @@ def stages_of(parts: Rig) -> dict[str, Callable[[], int]]:
     }
 
 
-class _Untold:
-    """A Receipt of nobody."""
+def each(stage: Callable[[Any], object], items: list[Any]) -> Callable[[], int]:
+    """A stage of each of these as a block."""
 
-    def accepted(self, durability: str) -> None:
-        """See core.ports.Receipt."""
+    def block() -> int:
+        for item in items:
+            stage(item)
+        return len(items)
+
+    return block
+
+
+def _appended(parts: Rig, admitted: list[Any]) -> int:
+    """All of them as one group."""
+    for one in admitted:
+        parts.admission.put(one, Untold())
+    parts.publisher._take_off()  # noqa: SLF001
+    parts.publisher._wire.data_received(LANDED)  # type: ignore[union-attr]  # noqa: SLF001
+    return len(admitted)
 
 
 def _whole(parts: Rig, requests: list[bytes]) -> Callable[[], int]:
