@@ -103,6 +103,7 @@ def _public(row: Row) -> dict[str, Any]:
         "payload": orjson.Fragment(row.payload),
         "timestamp": rfc_3339(row.occurred_ms),
         "receivedAt": rfc_3339(row.received_ms),
+        "source": row.source,
     }
 
 

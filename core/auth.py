@@ -55,6 +55,15 @@ def mac_of(key: Key, timestamp: bytes, body: bytes) -> bytes:
     return mac
 
 
+def mac_over(key: Key, text: bytes) -> bytes:
+    """The 32 bytes of HMAC-SHA256 over a text as it is."""
+    inner, outer = key[0].copy(), key[1].copy()
+    inner.update(text)
+    outer.update(inner.digest())
+    mac: bytes = outer.digest()
+    return mac
+
+
 def sign(secret: str, *, timestamp_s: int, body: bytes) -> str:
     """The X-Contox-Signature value for `body` as it goes over the wire."""
     return (PREFIX + mac_of(keyed(secret), b"%d" % timestamp_s, body).hex().encode()).decode()

@@ -14,7 +14,7 @@ import msgspec
 
 from core.compression import Encoding, decompress, too_large
 from core.errors import Reason, Rejected
-from core.event import Event, fault, own_ids
+from core.event import Event, SourcedEvent, fault, own_ids
 
 DEPTH_MAX = 128  # of nested arrays and objects, the document itself included
 # Possessive, and an open string runs to the end: linear in time on any bytes.
@@ -25,6 +25,7 @@ WHITESPACE = b" \t\r\n"
 IS_NDJSON = {b"application/json": False, b"application/x-ndjson": True}  # as they are mostly sent
 
 _decode_event = msgspec.json.Decoder(Event).decode
+_decode_sourced = msgspec.json.Decoder(SourcedEvent).decode
 _decode_events = msgspec.json.Decoder(list[Event]).decode
 _decode_entry = msgspec.json.Decoder(list[Event | None]).decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -36,6 +37,7 @@ class Form(StrEnum):
     SINGLE = "single"
     ARRAY = "array"
     NDJSON = "ndjson"
+    ENVELOPE = "envelope"
 
 
 class Limits(NamedTuple):
@@ -74,7 +76,7 @@ def parse(wire: bytes, *, content_type: bytes | None, encoding: Encoding, limits
     """
     ndjson = IS_NDJSON.get(content_type or b"")
     if ndjson is None:
-        ndjson = _is_ndjson(content_type)
+        ndjson = is_ndjson(content_type)
     text = decompress(wire, encoding, bytes_max=limits.decoded_bytes_max)
     if ndjson:
         return _parse_lines(wire, text, encoding, limits)
@@ -87,7 +89,8 @@ def parse(wire: bytes, *, content_type: bytes | None, encoding: Encoding, limits
 
 
 def read_events(form: Form, text: bytes) -> list[Event | None]:
-    """The events of a body that `parse` has let through, None at the indexes it refused.
+    """The events of a body that `parse` has let through, None at the indexes it refused; a
+    SourcedEvent of what core.envelope has written.
 
     Raises msgspec.DecodeError if it is not such a body.
     """
@@ -95,11 +98,24 @@ def read_events(form: Form, text: bytes) -> list[Event | None]:
         return [_decode_event(text)]
     if form is Form.ARRAY:
         return _decode_entry(text)
+    if form is Form.ENVELOPE:
+        return [_decode_sourced(text)]
     return [_decode_event(line) for line in _lines(text)]
 
 
-def _is_ndjson(content_type: bytes | None) -> bool:
-    """Whether the Content-Type means one event per line; charset may be given, if it is UTF-8."""
+def check_text(text: bytes) -> None:
+    """Raises Rejected (invalid_json) for what is not UTF-8, or nested too deep for a decoder."""
+    if not _is_utf8(text):
+        raise Rejected(Reason.INVALID_JSON, "The body is not UTF-8")
+    if _openings(text) > DEPTH_MAX:
+        _check_structure(text, elements_max=len(text))
+
+
+def is_ndjson(content_type: bytes | None) -> bool:
+    """Whether the Content-Type means one event per line; charset may be given, if it is UTF-8.
+
+    Raises Rejected: unsupported_media_type.
+    """
     media_type, *parameters = [part.strip() for part in (content_type or b"").lower().split(b";")]
     charsets = [part for part in parameters if part.startswith(b"charset=")]
     if any(charset not in (b"charset=utf-8", b'charset="utf-8"') for charset in charsets):

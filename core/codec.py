@@ -5,13 +5,15 @@
     header := v | project | session | received_ms | form | encoding | count | timestamp_s | mac
     v           "1"; a reader refuses any other
     project     id of the project            session   id of the session
-    received_ms Unix ms, by the gateway      form      single, array, ndjson
+    received_ms Unix ms, by the gateway      form      single, array, ndjson, envelope
     encoding    identity, gzip, zstd         count     events in the body, decimal
     timestamp_s as signed, Unix seconds      mac       32 bytes as 64 hex digits: the id seed
-    body        the wire's bytes as signed, or an array with `null` where an event was refused
+    body        the wire's bytes as signed, or an array with `null` where an event was refused, or
+                of an envelope one event with `id` and `source`, whose payload is what was signed
 
 Fields are ASCII and hold no "|". The ids of events that have none are derived again by the worker
-from timestamp_s, mac and the index; see core/ids.py.
+from timestamp_s, mac and the index; see core/ids.py. A reader that does not know a form refuses the
+entry, which is then a dead letter: so workers are to be replaced before gateways.
 """
 
 import re
@@ -22,7 +24,7 @@ import msgspec
 from core.body import Batch, Form, read_events
 from core.compression import Encoding, decompress
 from core.errors import Refused, Rejected
-from core.event import Event, Row, occurred_ms
+from core.event import Event, Row, SourcedEvent, occurred_ms
 from core.ids import event_id
 
 VERSION = "1"
@@ -31,6 +33,7 @@ PROJECT = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 DIGITS_MAX = 15
 HEAD_KEPT_BYTES_MAX = 512  # a longer header is not remembered
 DECODED_BYTES_MAX = 256 << 20  # a reader's own bound, far over what a gateway lets in
+_encode = msgspec.json.encode
 FORMS, ENCODINGS = {f.value: f for f in Form}, {e.value: e for e in Encoding}
 
 
@@ -139,9 +142,27 @@ def ids_of(entry: Entry, batch: Batch) -> list[str]:
     ]
 
 
+def event_text(
+    identity: str,
+    name: str,
+    payload: str,
+    *,
+    timestamp: float | str | None = None,
+    source: str | None = None,
+) -> bytes:
+    """The body of an entry with this one event; its form is `envelope` if there is a source.
+
+    payload: JSON text, taken over as it is. identity, name, timestamp: as `fault` lets through.
+    """
+    more = "" if source is None else f',"source":{_encode(source).decode()}'
+    more += "" if timestamp is None else f',"timestamp":{_encode(timestamp).decode()}'
+    return f'{{"id":"{identity}","event":"{name}"{more},"payload":{payload}}}'.encode()
+
+
 def _rows(entry: Entry, events: list[Event | None]) -> list[Row]:
     """Built as tuples, field by field in Row's order: its own constructor takes twice as long."""
     project, session, received_ms = entry.project, entry.session, entry.received_ms
+    source = _source(events[0]) if entry.form is Form.ENVELOPE else None
     new, rows = tuple.__new__, []
     for index, event in enumerate(events):
         if event is None:
@@ -151,7 +172,13 @@ def _rows(entry: Entry, events: list[Event | None]) -> list[Row]:
             identity = event_id(project, timestamp_s=entry.timestamp_s, mac=entry.mac, index=index)
         occurred = None if timestamp is None else occurred_ms(timestamp)
         payload = str(event.payload, "utf-8")
+        name = event.event
         rows.append(
-            new(Row, (project, identity, session, event.event, payload, occurred, received_ms))
+            new(Row, (project, identity, session, name, payload, occurred, received_ms, source))
         )
     return rows
+
+
+def _source(event: Event | None) -> str | None:
+    assert isinstance(event, SourcedEvent)
+    return event.source

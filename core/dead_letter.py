@@ -1,19 +1,20 @@
 """What the store will not take is kept beside the stream, with the reason, until someone decides.
 
     ingest:{n}:dead := v | why | entry | project | session | eventId | event | occurredMs |
-                       receivedMs | payload         an event that the store refused
+                       receivedMs | source | payload    an event that the store refused
                      | v | why | entry | project | count | h | b
                                                     an entry that could not be read, as it was
 
 `v` is "1", `entry` the id in the stream ingest:{n}, `why` one line for a person; `occurredMs` is
-empty if the event gave no time; `project` is "?" and `count` 1 if the entry does not tell. Whatever
-else an entry held is kept beside `h` and `b`; a "~" goes before names that would be taken for ours.
+empty if the event gave no time, `source` is left out if it named none; `project` is "?" and `count`
+1 if the entry does not tell. Whatever else an entry held is kept beside `h` and `b`; a "~" goes
+before names that would be taken for ours.
 """
 
 from typing import NamedTuple
 
 from core.body import Form
-from core.codec import BODY, HEADER, PROJECT, Entry, encode_header
+from core.codec import BODY, HEADER, PROJECT, Entry, encode_header, event_text
 from core.compression import Encoding
 from core.errors import Refused
 from core.event import Row
@@ -52,6 +53,8 @@ def of_event(entry_id: bytes, row: Row, why: str) -> DeadLetter:
         b"receivedMs": b"%d" % row.received_ms,
         b"payload": row.payload.encode(),
     }
+    if row.source is not None:
+        content[b"source"] = row.source.encode()
     return DeadLetter(why, row.project_id, 1, content)
 
 
@@ -102,6 +105,7 @@ def _row(fields: dict[bytes, bytes]) -> Row:
         payload=text["payload"],
         occurred_ms=int(occurred) if occurred else None,
         received_ms=int(text["receivedMs"]),
+        source=text.get("source"),
     )
 
 
@@ -114,24 +118,29 @@ def events_of(fields: dict[bytes, bytes]) -> int:
 def to_replay(fields: dict[bytes, bytes]) -> dict[bytes, bytes]:
     """The fields of the stream entry that makes the worker try a dead letter again.
 
-    An event keeps its id, session, times and payload; an entry goes back as it was. Raises Refused
-    as `row_of` does.
+    An event keeps its id, session, times, source and payload; an entry goes back as it was. Raises
+    Refused as `row_of` does.
     """
     row = row_of(fields)
     if row is None:
         kept = {name: value for name, value in fields.items() if name not in OURS}
         return {name.removeprefix(ESCAPE): value for name, value in kept.items()}
-    occurred = "" if row.occurred_ms is None else f',"timestamp":{row.occurred_ms / 1000!r}'
-    body = f'{{"id":"{row.event_id}","event":"{row.event}"{occurred},"payload":{row.payload}}}'
+    body = event_text(
+        row.event_id,
+        row.event,
+        row.payload,
+        timestamp=None if row.occurred_ms is None else row.occurred_ms / 1000,
+        source=row.source,
+    )
     entry = Entry(
         project=row.project_id,
         session=row.session_id,
         received_ms=row.received_ms,
-        form=Form.SINGLE,
+        form=Form.SINGLE if row.source is None else Form.ENVELOPE,
         encoding=Encoding.IDENTITY,
         count=1,
         timestamp_s=row.received_ms // 1000,
         mac=bytes(32),  # no id is derived from it, since the event has one
-        body=body.encode(),
+        body=body,
     )
     return {HEADER: encode_header(entry), BODY: entry.body}

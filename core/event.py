@@ -30,6 +30,12 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     timestamp: str | int | float | None = None
 
 
+class SourcedEvent(Event, frozen=True, gc=False):
+    """An event with the client that sent it, as core.codec writes it."""
+
+    source: str | None = None
+
+
 class Row(NamedTuple):
     """One row of the table `events`, in the order of its columns."""
 
@@ -40,6 +46,7 @@ class Row(NamedTuple):
     payload: str  # JSON text, byte for byte as it was signed
     occurred_ms: int | None  # when it happened, by the producer's clock, if it said so
     received_ms: int  # when the gateway accepted it
+    source: str | None = None  # the client, if it named itself: only envelopes do
 
 
 def occurred_ms(timestamp: str | int | float | None) -> int | None:

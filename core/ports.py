@@ -41,10 +41,11 @@ class SealedSecret(NamedTuple):
 
 
 class ProjectKeys(NamedTuple):
-    """What the keyring needs of a project: whether it takes events, and its sealed secrets."""
+    """What the keyring needs of a project: whether it takes events, its secrets, its owner."""
 
     status: str
     secrets: tuple[SealedSecret, ...]  # newest first, at least one
+    owner_id: str | None = None
 
 
 class EventFilter(NamedTuple):

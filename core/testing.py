@@ -117,7 +117,9 @@ class MemoryProjects:
     async def keys(self, project_id: str) -> ProjectKeys | None:
         """See core.ports.ProjectStore."""
         project = self.projects.get(project_id)
-        return project and ProjectKeys(project.status, tuple(self.secrets[project_id]))
+        if project is None:
+            return None
+        return ProjectKeys(project.status, tuple(self.secrets[project_id]), project.owner_id)
 
     async def rotate(
         self, project_id: str, secret: SealedSecret, *, now_ms: int, old_expires_ms: int

@@ -10,7 +10,7 @@ from core.errors import NotAccepted, Reason
 from gateway.admission import Admitted
 
 JSON = "application/json"
-SINGLE = Form.SINGLE
+SINGLE, ENVELOPE = Form.SINGLE, Form.ENVELOPE
 ANSWER_OF_ONE = '{"eventId":"%s","sessionId":"%s","status":"accepted"}'  # ids need no escapes
 
 
@@ -37,7 +37,8 @@ def accepted(admitted: Admitted, durability: str) -> Answer:
     """202: one event's id, or the ids of a batch and what was wrong with the others."""
     kind = _accepted(durability)
     ids, session = admitted.event_ids, admitted.entry.session
-    if admitted.entry.form is SINGLE:
+    form = admitted.entry.form
+    if form is SINGLE or form is ENVELOPE:
         return Answer(kind, (ANSWER_OF_ONE % (ids[0], session)).encode())
     content = {
         "accepted": len(ids),

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from random import random
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from core.errors import NotAccepted, Reason, Rejected, Unavailable
 from core.head import Head, read_head
@@ -13,6 +14,7 @@ from core.settings import Settings
 from gateway import answers
 from gateway.admission import Admission, Admitted
 from gateway.answers import Answer
+from gateway.envelopes import Envelopes
 from gateway.receiving import Receiving
 
 PATH = "/api/v2/ingest"
@@ -23,8 +25,17 @@ PENALTIES_MAX = 1_000
 class Endpoint:
     """The handler."""
 
-    def __init__(self, settings: Settings, *, admission: Admission, meter: Meter) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        admission: Admission,
+        meter: Meter,
+        envelopes: Envelopes | None = None,
+    ) -> None:
+        """envelopes: None takes none, whatever key they come with."""
         self.admission = admission
+        self._envelopes = envelopes
         self.receiving = Receiving(settings, meter)
         self._meter = meter
         self._penalties = 0
@@ -42,7 +53,7 @@ class Endpoint:
             response.force_close()  # what is left of the body is not worth reading
             return response
         try:
-            answer = await self.answer(read_head(request.raw_headers), body)
+            answer = await self._answer_any(request, body)
         except Rejected as error:  # a header was repeated
             answer = self.refuse(error)
         finally:
@@ -54,16 +65,28 @@ class Endpoint:
 
     async def answer(self, head: Head, body: bytes) -> Answer:
         """Admit a request whose body is complete, waiting for what it takes."""
+        return await self._answer(self.admission.check(head, body), len(body))
+
+    async def _answer_any(self, request: web.Request, body: bytes) -> Answer:
+        """The same for a signed request or an envelope: where there is a signature among the
+        headers, Authorization counts for nothing. Raises Rejected."""
+        head = read_head(request.raw_headers)
+        bearer = request.headers.getall(hdrs.AUTHORIZATION, [])
+        if head.signature is not None or not bearer or self._envelopes is None:
+            return await self.answer(head, body)
+        return await self._answer(self._envelopes.check(bearer, head, body), len(body))
+
+    async def _answer(self, checking: Awaitable[Admitted], body_bytes: int) -> Answer:
         started_s = time.perf_counter()
         try:
-            admitted = await self.admission.check(head, body)
+            admitted = await checking
         except NotAccepted as error:
             return self.refuse(error)
         try:
             durability = await self.admission.append(admitted)
         except Unavailable as error:
             return self.not_appended(error)
-        return self.accepted(admitted, durability, len(body), started_s)
+        return self.accepted(admitted, durability, body_bytes, started_s)
 
     async def hold_back(self) -> None:
         """Let a 429 wait.

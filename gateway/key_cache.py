@@ -1,8 +1,8 @@
 """The projects' sealed keys in Redis, between a gateway's memory and the store; and news of
 changes.
 
-    contox:keys:<project> := {"status": text, "secrets": [[sealed in base64, expires_ms or null],
-    …]}
+    contox:keys:<project> := {"status": text, "owner": id or null,
+                              "secrets": [[sealed in base64, expires_ms or null], …]}
                              {} for a project that does not exist
     contox:keys           the channel that carries the id of each project whose keys have changed
 
@@ -69,7 +69,8 @@ def _encode(keys: ProjectKeys | None) -> bytes:
     if keys is None:
         return b"{}"
     secrets = [[base64.b64encode(s.sealed).decode(), s.expires_ms] for s in keys.secrets]
-    return orjson.dumps({"status": keys.status, "secrets": secrets})
+    content = {"status": keys.status, "owner": keys.owner_id, "secrets": secrets}
+    return orjson.dumps(content)
 
 
 def _decode(text: bytes | str) -> ProjectKeys | None:
@@ -79,4 +80,4 @@ def _decode(text: bytes | str) -> ProjectKeys | None:
     secrets = [
         SealedSecret(base64.b64decode(sealed), expires) for sealed, expires in content["secrets"]
     ]
-    return ProjectKeys(content["status"], tuple(secrets))
+    return ProjectKeys(content["status"], tuple(secrets), content.get("owner"))

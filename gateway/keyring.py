@@ -36,11 +36,17 @@ CHANNEL_POLL_S = 5
 class Credentials:
     """A project's opened keys; `status` is None for a project that does not exist."""
 
-    __slots__ = ("_keys", "_rotating", "_secrets", "status")
+    __slots__ = ("_keys", "_rotating", "_secrets", "owner_id", "status")
 
-    def __init__(self, status: str | None, secrets: tuple[tuple[Key, int | None], ...]) -> None:
+    def __init__(
+        self,
+        status: str | None,
+        secrets: tuple[tuple[Key, int | None], ...],
+        owner_id: str | None = None,
+    ) -> None:
         """secrets: key, expires_ms; newest first."""
         self.status = status
+        self.owner_id = owner_id
         self._secrets = secrets
         self._keys = [key for key, expires_ms in secrets if expires_ms is None]
         self._rotating = len(self._keys) < len(secrets)
@@ -193,4 +199,4 @@ class Keyring:
         except SealError as error:
             log.error("secret does not open", project=project_id, check="CONTOX_MASTER_KEY")  # noqa: TRY400
             raise Unavailable(Reason.QUEUE_UNAVAILABLE) from error
-        return Credentials(keys.status, opened)
+        return Credentials(keys.status, opened, keys.owner_id)

@@ -14,6 +14,7 @@ from gateway.app import build_app
 from gateway.backlog import Backlog
 from gateway.connections import Connections
 from gateway.endpoint import Endpoint
+from gateway.envelopes import Envelopes
 from gateway.fallback import SpooledQueue
 from gateway.key_cache import KeyCache
 from gateway.keyring import Keyring
@@ -61,16 +62,16 @@ class Gateway:
             meter=meter,
         )
         away = self._spools if spool else None
+        sessions = Sessions(queue, entries_max=settings.keyring_entries_max, away=away)
         self.admission = Admission(
             settings,
             keyring=self._keyring,
-            sessions=Sessions(queue, entries_max=settings.keyring_entries_max, away=away),
+            sessions=sessions,
             queue=self.spooled or self.publisher,
             backlog=self.backlog,
             quotas=self._quotas,
             spools=self._spools,
         )
-        self.endpoint = Endpoint(settings, admission=self.admission, meter=meter)
         self.connections = Connections(settings, meter)
         self.api = Api(
             settings,
@@ -81,6 +82,18 @@ class Gateway:
             keys=outside.keys,
             meter=meter,
             spooled=spool.events_of if spool else None,
+        )
+        self.envelopes = Envelopes(
+            settings,
+            identity=self.api.identity,
+            keyring=self._keyring,
+            sessions=sessions,
+            backlog=self.backlog,
+            quotas=self._quotas,
+            spools=self._spools,
+        )
+        self.endpoint = Endpoint(
+            settings, admission=self.admission, meter=meter, envelopes=self.envelopes
         )
 
     def tasks(self) -> list[Coroutine[Any, Any, None]]:

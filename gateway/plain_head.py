@@ -23,6 +23,7 @@ LENGTH_DIGITS_MAX = 9
 SHAPES_MAX = 1024  # lists of names that are remembered, of at most HEAD_BYTES_MAX each
 ASKS_FOR_MORE = frozenset(
     (
+        b"authorization",  # whose key is asked of Redis
         b"expect",
         b"http2-settings",
         b"keep-alive",

@@ -41,7 +41,9 @@ class SqlProjects:
     async def keys(self, project_id: str) -> ProjectKeys | None:
         """See core.ports.ProjectStore."""
         query = (
-            sa.select(projects.c.status, secrets.c.sealed, secrets.c.expires_ms)
+            sa.select(
+                projects.c.status, projects.c.owner_id, secrets.c.sealed, secrets.c.expires_ms
+            )
             .join(secrets, secrets.c.project_id == projects.c.id)
             .where(projects.c.id == project_id)
             .order_by(secrets.c.id.desc())
@@ -50,7 +52,8 @@ class SqlProjects:
             rows = (await connection.execute(query)).all()
         if not rows:
             return None
-        return ProjectKeys(rows[0].status, tuple(SealedSecret(r[1], r[2]) for r in rows))
+        sealed = tuple(SealedSecret(row.sealed, row.expires_ms) for row in rows)
+        return ProjectKeys(rows[0].status, sealed, rows[0].owner_id)
 
     async def rotate(
         self, project_id: str, secret: SealedSecret, *, now_ms: int, old_expires_ms: int

@@ -39,7 +39,7 @@ STAGED_WRITES = 16  # through the temporary table after a duplicate
 CREATE_STAGING = """
     CREATE TEMPORARY TABLE IF NOT EXISTS staged_events (
         project_id text, event_id text, session_id text, event text, payload json,
-        occurred_ms bigint, received_ms bigint
+        occurred_ms bigint, received_ms bigint, source text
     ) ON COMMIT DELETE ROWS"""
 INSERT_STAGED = f"""
     WITH new AS (

@@ -87,6 +87,7 @@ events = sa.Table(
     sa.Column("payload", sa.Text().with_variant(postgresql.JSON(), "postgresql"), nullable=False),
     sa.Column("occurred_ms", sa.BigInteger),
     sa.Column("received_ms", sa.BigInteger, nullable=False),
+    sa.Column("source", sa.Text),
     sa.Index(None, "project_id", "received_ms", "event_id"),
     sa.Index(None, "project_id", "session_id", "received_ms", "event_id"),
     sa.Index(None, "project_id", "event", "received_ms", "event_id"),

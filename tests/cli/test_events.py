@@ -60,6 +60,7 @@ async def test_json(events: Command, store: Store) -> None:
         "payload": json.loads(PAYLOAD),
         "timestamp": "2027-01-15T08:00:00.001Z",
         "receivedAt": "2027-01-15T08:00:01.000Z",
+        "source": None,
     }
     assert result.json[0]["timestamp"] is None
     assert f'"payload": {PAYLOAD},' in result.out

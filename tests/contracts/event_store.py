@@ -91,6 +91,13 @@ class EventStoreContract:
         await store.write(rows)
         assert (await store.page(PROJECT, limit=10)).rows == rows
 
+    async def test_source(self, store: EventStore) -> None:
+        """A source comes back, beside events that have none, twice written too."""
+        rows = [row(2, source="cli"), row(1)]
+        for _ in range(2):
+            await store.write(rows)
+        assert (await store.page(PROJECT, limit=10)).rows == rows
+
     @pytest.mark.parametrize(
         ("wanted", "numbers"),
         [

@@ -44,7 +44,7 @@ class ProjectStoreContract:
         await store.create(ONE, SECRETS[0])
         keys = await store.keys("proj_1")
         assert keys is not None
-        assert (keys.status, keys.secrets) == ("active", (SECRETS[0],))
+        assert keys == ("active", (SECRETS[0],), None)
         assert await store.keys("one") is None
 
     async def test_rotation(self, store: ProjectStore) -> None:

@@ -33,7 +33,9 @@ def refusal(*sent: Any, **limits: Any) -> Reason:
 
 GOOD = event()
 ONE, ARRAY, LINES = (GOOD, JSON), (b"[%b,%b]" % (GOOD, GOOD), JSON), (GOOD + b"\n" + GOOD, NDJSON)
-FORMS = pytest.mark.parametrize(("wire", "media"), [ONE, ARRAY, LINES], ids=[*Form])
+FORMS = pytest.mark.parametrize(
+    ("wire", "media"), [ONE, ARRAY, LINES], ids=["single", "array", "ndjson"]
+)
 
 
 WHITE_ARRAY, WHITE_LINES = b" \n[%b , %b]\n" % (GOOD, GOOD), b"\n\r\n \t\n" + (GOOD + b"\r\n") * 2

@@ -33,6 +33,15 @@ def test_time_it_happened() -> None:
     assert of_event(b"5-0", ROW._replace(occurred_ms=0), "").fields()[b"occurredMs"] == b"0"
 
 
+def test_source() -> None:
+    """A source is kept if there is one, and comes back."""
+    row = ROW._replace(source='a "b"', occurred_ms=1)
+    fields = of_event(b"5-0", row, "").fields()
+    assert fields[b"source"] == b'a "b"'
+    assert row_of(fields) == row
+    assert explode(decode(to_replay(fields))) == [row]
+
+
 def test_entry() -> None:
     """An entry that cannot be read is kept as it was."""
     letter = of_entry(b"5-0", {b"h": b"9|x", b"b": b"\xff"}, "version")

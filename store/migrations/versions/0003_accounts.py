@@ -1,4 +1,4 @@
-"""Users, their API keys and projects; sessions; an index for each filter of events."""
+"""Users, their API keys and projects; sessions; events: their source, an index per filter."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -27,6 +27,7 @@ def upgrade() -> None:
     op.create_index("ix_projects_owner_id", "projects", ["owner_id"])
     op.add_column("secrets", sa.Column("last_used_ms", sa.BigInteger))
     _create_sessions()
+    op.add_column("events", sa.Column("source", sa.Text))
     for columns in EVENT_INDEXES:
         op.create_index(_name("events", columns), "events", columns)
 
@@ -35,6 +36,7 @@ def downgrade() -> None:
     """Drop what `upgrade` has made, and all that is in it."""
     for columns in EVENT_INDEXES:
         op.drop_index(_name("events", columns), "events")
+    op.drop_column("events", "source")
     op.drop_table("ingest_sessions")
     op.drop_column("secrets", "last_used_ms")
     op.drop_index("ix_projects_owner_id", "projects")
