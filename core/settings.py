@@ -84,12 +84,13 @@ def unknown(environ: Mapping[str, str], known: frozenset[str]) -> Iterator[str]:
 
 
 def masked(settings: Settings) -> dict[str, Any]:
-    """The settings as they may be logged: secrets are shown as *** if they are set."""
+    """The settings as they may be logged: secrets are shown as *** if they are set, URLs without
+    their passwords."""
     shown = {}
     for name, _, meta in table():
         value = getattr(settings, name)
         if meta["secret"]:
-            value = mask_url(value) if isinstance(value, str) else "***" if value else None
+            value = mask_url(value) if name.endswith("_url") else "***" if value else None
         shown[name] = sorted(value) if isinstance(value, frozenset) else value
     return shown
 

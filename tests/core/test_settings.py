@@ -207,13 +207,14 @@ def test_secrets_are_masked() -> None:
                 "CONTOX_REDIS_URL": "redis://:hunter2@h:6379/0",
                 "CONTOX_DATABASE_URL": "postgresql://u:hunter2@h/db",
                 "CONTOX_MASTER_KEY": KEY,
+                "CONTOX_OPERATOR_TOKEN": "hunter2" * 6,
                 "CONTOX_EVENT_TYPES": "b,a",
             }
         )
     )
     assert shown["redis_url"] == "redis://:***@h:6379/0"
     assert shown["database_url"] == "postgresql://u:***@h/db"
-    assert shown["master_key"] == "***"
+    assert shown["master_key"] == shown["operator_token"] == "***"
     assert shown["event_types"] == ["a", "b"]
     assert shown["port"] == 8080
     assert list(shown) == [name for name, _, _ in table()]
