@@ -73,10 +73,13 @@ class Admission:
         now_ms = int(self._clock() * 1000)
         project, timestamp_s = self._claim(head, body, now_ms)
         credentials = self._keyring.cached(project)
-        session = self._sessions.cached(project, now_ms)
-        if credentials is None or session is None:
+        if credentials is None:
             return None
+        # Before the session is asked for, which an unknown project has none of: that would show.
         mac = _verify(credentials, head, body, now_ms)
+        session = self._sessions.cached(project, now_ms)
+        if session is None:
+            return None
         batch = self._parse(project, credentials, head, body)
         return _admitted(
             batch,
@@ -160,10 +163,10 @@ def _verify(credentials: Credentials, head: Head, body: bytes, now_ms: int) -> b
     keys = credentials.live(now_ms)
     try:
         mac = verify(keys, timestamp=head.timestamp, body=body, signature=head.signature)
-    except Rejected:
-        if credentials.status is None:
-            raise unauthorized(AuthFailure.UNKNOWN_PROJECT) from None
-        raise
+    except Rejected:  # whatever the cause, the same steps
+        unknown = credentials.status is None
+        failure = AuthFailure.UNKNOWN_PROJECT if unknown else AuthFailure.BAD_SIGNATURE
+        raise unauthorized(failure) from None
     if credentials.status is None:  # the decoy was guessed, which 256 bits rule out: fail closed
         raise unauthorized(AuthFailure.UNKNOWN_PROJECT)
     return mac

@@ -102,12 +102,11 @@ class Envelopes:
 def _verify(credentials: Credentials, signed: Signed, now_ms: int) -> bytes:
     """The MAC; an unknown project costs the same, against a decoy, and is never let through."""
     unknown = credentials.status is None
+    failure = AuthFailure.UNKNOWN_PROJECT if unknown else AuthFailure.BAD_SIGNATURE
     try:
         mac = verify_envelope(credentials.live(now_ms), signed)
     except Rejected:
-        if unknown:
-            raise unauthorized(AuthFailure.UNKNOWN_PROJECT) from None
-        raise
+        raise unauthorized(failure) from None
     if unknown:
         raise unauthorized(AuthFailure.UNKNOWN_PROJECT)
     return mac

@@ -63,14 +63,21 @@ class Credentials:
 class _Shelf(dict[str, tuple[Credentials, float]]):
     """Credentials with the monotonic time they expire at; the oldest leave when it is full."""
 
-    def __init__(self, entries_max: int) -> None:
+    def __init__(self, entries_max: int, found: dict[str, tuple[Credentials, float]]) -> None:
+        """found: what all shelves hold."""
         self._entries_max = entries_max
+        self._found = found
 
     def put(self, project_id: str, credentials: Credentials, expires_s: float) -> None:
-        self.pop(project_id, None)
+        self.drop(project_id)
         while len(self) >= self._entries_max:
-            del self[next(iter(self))]
-        self[project_id] = credentials, expires_s
+            self.drop(next(iter(self)))
+        self[project_id] = self._found[project_id] = credentials, expires_s
+
+    def drop(self, project_id: str) -> None:
+        entry = self.pop(project_id, None)
+        if entry is not None and self._found.get(project_id) is entry:
+            del self._found[project_id]
 
 
 class Keyring:
@@ -93,15 +100,16 @@ class Keyring:
         self._ttl_s = ttl_s
         self._meter = meter
         self._clock = clock
-        self._known = _Shelf(entries_max)
-        self._unknown = _Shelf(UNKNOWN_MAX)
+        self._found: dict[str, tuple[Credentials, float]] = {}
+        self._known = _Shelf(entries_max, self._found)
+        self._unknown = _Shelf(UNKNOWN_MAX, self._found)
         self._lookups: dict[str, asyncio.Task[Credentials]] = {}
         self._invalidations = 0
         self._decoy = Credentials(None, ((keyed(os.urandom(32).hex()), None),))
 
     def cached(self, project_id: str) -> Credentials | None:
         """The credentials if memory has them; None means: ask `load`."""
-        found = self._known.get(project_id) or self._unknown.get(project_id)
+        found = self._found.get(project_id)  # in one step: whether it is known does not show
         if found is None or found[1] <= self._clock():
             return None
         return found[0]
@@ -121,8 +129,8 @@ class Keyring:
         """Drop what is cached of a project; a lookup under way will not be cached."""
         self._invalidations += 1
         self._lookups.pop(project_id, None)  # who comes now must not be told what it found before
-        self._known.pop(project_id, None)
-        self._unknown.pop(project_id, None)
+        self._known.drop(project_id)
+        self._unknown.drop(project_id)
 
     def forget_all(self) -> None:
         """Drop everything: changes may have been missed."""
@@ -130,6 +138,7 @@ class Keyring:
         self._lookups.clear()
         self._known.clear()
         self._unknown.clear()
+        self._found.clear()
 
     async def follow(self, queue: Redis) -> None:
         """Listen for changes until cancelled; reconnects, and then trusts nothing it had."""
