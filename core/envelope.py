@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import msgspec
 
 from core.auth import Key, mac_over
-from core.body import Form, Limits, check_text, is_ndjson
+from core.body import WHITESPACE, Form, Limits, check_text, is_ndjson
 from core.codec import PROJECT, Entry, event_text
 from core.compression import Encoding, decompress
 from core.errors import AuthFailure, Reason, Rejected, unauthorized
@@ -67,12 +67,15 @@ def read_envelope(
 ) -> Envelope:
     """The envelope that a request's body is, its types checked and nothing else.
 
-    Raises Rejected: unsupported_media_type, too_large, invalid_json, invalid_event.
+    Raises Rejected: unsupported_media_type, too_large, invalid_json, invalid_event; unauthorized
+    for a batch, which holds no signature.
     """
     if is_ndjson(content_type):
-        raise Rejected(Reason.UNSUPPORTED_MEDIA_TYPE, "Send a signed envelope as application/json")
+        raise unauthorized(AuthFailure.MISSING_HEADER)
     text = decompress(wire, encoding, bytes_max=limits.decoded_bytes_max)
     check_text(text)
+    if text.lstrip(WHITESPACE)[:1] == b"[":
+        raise unauthorized(AuthFailure.MISSING_HEADER)
     try:
         return _decode(text)
     except msgspec.ValidationError as error:

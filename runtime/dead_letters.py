@@ -29,7 +29,8 @@ from core.partitions import dead_letter_key, ledger_key, stream_key
 
 READ_LETTERS = 50  # at once; each may be as large as a body
 SCAN_LETTERS_MAX = 2_000  # looked at for one page
-ID = re.compile(r"(0|[1-9]\d{0,3})-(0|[1-9]\d{0,18})-(0|[1-9]\d{0,18})", re.ASCII).fullmatch
+ID_TEXT = r"(0|[1-9][0-9]{0,3})-(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})"
+ID = re.compile(ID_TEXT).fullmatch
 # KEYS: dead letters, stream, ledger.
 # ARGV: id | the project's field of dead letters | events | name, value, … of the entry
 # The append comes first: if the stream cannot take it, nothing has been done.
@@ -112,6 +113,8 @@ async def page(
     """
     after = None if cursor is None else parse_id(cursor)
     found: list[Letter] = []
+    if after is not None and after.in_stream == "0-0":  # nothing is older; servers refuse to look
+        return Letters(found, None)
     looked_at = 0
     async with aclosing(_newest_first(queue, partitions, after)) as letters:
         async for letter in letters:

@@ -9,7 +9,7 @@ exists or not; an unknown account costs as much work as a wrong password, and ge
 """
 
 import hashlib
-from typing import Any
+from typing import TypedDict
 
 import msgspec
 from aiohttp import hdrs, web
@@ -43,6 +43,14 @@ class SignOut(msgspec.Struct):
     """The body of a sign-out; none is the same as an empty one."""
 
     everywhere: bool = False
+
+
+class Shown(TypedDict):
+    """Who one is."""
+
+    id: str | None
+    email: str | None
+    role: str
 
 
 class Tries:
@@ -98,9 +106,16 @@ class Auth:
             return await self._sign_in(request)
 
         return [
-            guard.open_route("POST", "/api/auth/sign-in", sign_in),
-            guard.route("POST", "/api/auth/sign-out", self._sign_out, Access.USER),
-            guard.route("GET", "/api/auth/me", _me),
+            guard.open_route("POST", "/api/auth/sign-in", sign_in, body=Credentials, answer=Shown),
+            guard.route(
+                "POST",
+                "/api/auth/sign-out",
+                self._sign_out,
+                Access.USER,
+                body=SignOut | None,
+                status=204,
+            ),
+            guard.route("GET", "/api/auth/me", _me, answer=Shown),
         ]
 
     async def _sign_in(self, request: web.Request) -> web.Response:
@@ -158,7 +173,7 @@ async def _me(asked: Asked) -> web.Response:
     return json_response(_public(caller.user_id, caller.email, caller.role))
 
 
-def _public(user_id: str | None, email: str | None, role: str) -> dict[str, Any]:
+def _public(user_id: str | None, email: str | None, role: str) -> Shown:
     return {"id": user_id, "email": email, "role": role}
 
 

@@ -1,8 +1,11 @@
 """Dead letters over HTTP, for admins: to look at, replay and purge. See docs/PROTOCOL.md."""
 
 from collections.abc import Mapping
+from typing import Annotated, Any, TypedDict
 
+import msgspec
 from aiohttp import web
+from msgspec import UNSET, Meta, UnsetType
 from redis.asyncio import Redis
 
 from core.errors import Reason, Rejected
@@ -16,6 +19,43 @@ LETTERS = "/api/v2/dead-letters"
 PAGE_DEFAULT, PAGE_MAX = 50, 200
 
 
+class Wanted(msgspec.Struct, rename="camel"):
+    """The query parameters of a page."""
+
+    project_id: str | UnsetType = UNSET
+    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
+    cursor: Annotated[str, Meta(pattern=f"^{dead_letters.ID_TEXT}$")] | UnsetType = UNSET
+
+
+class Letter(TypedDict):
+    """A dead letter; what is not known is null."""
+
+    id: str
+    projectId: str
+    eventId: str | None
+    event: str | None
+    sessionId: str | None
+    why: str
+    receivedAt: str | None
+    timestamp: str | None
+    payload: dict[str, Any] | None
+    events: int
+    unreadable: bool
+
+
+class Page(TypedDict):
+    """Dead letters, and where the next page begins."""
+
+    deadLetters: list[Letter]
+    cursor: str | None
+
+
+class Replayed(TypedDict):
+    """Whether a dead letter was there to be replayed."""
+
+    replayed: bool
+
+
 class DeadLetters:
     """The handlers."""
 
@@ -26,10 +66,12 @@ class DeadLetters:
     def routes(self, guard: Guard) -> list[web.RouteDef]:
         """The routes."""
         return [
-            guard.route("GET", LETTERS, self._page, Access.ADMIN),
-            guard.route("GET", LETTERS + "/{id}", self._letter, Access.ADMIN),
-            guard.route("DELETE", LETTERS + "/{id}", self._purge, Access.ADMIN),
-            guard.route("POST", LETTERS + "/{id}/replay", self._replay, Access.ADMIN),
+            guard.route("GET", LETTERS, self._page, Access.ADMIN, query=Wanted, answer=Page),
+            guard.route("GET", LETTERS + "/{id}", self._letter, Access.ADMIN, answer=Letter),
+            guard.route("DELETE", LETTERS + "/{id}", self._purge, Access.ADMIN, status=204),
+            guard.route(
+                "POST", LETTERS + "/{id}/replay", self._replay, Access.ADMIN, answer=Replayed
+            ),
         ]
 
     async def _page(self, asked: Asked) -> web.Response:
@@ -40,7 +82,7 @@ class DeadLetters:
                 self._partitions,
                 project=query.get("projectId") or None,
                 limit=limit_of(query),
-                cursor=query.get("cursor") or None,
+                cursor=query.get("cursor"),
             )
         except ValueError:
             raise Rejected(Reason.BAD_REQUEST, "`cursor` is not one of a page's") from None

@@ -38,6 +38,23 @@ class Access(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Operation:
+    """A route as the contract has it (gateway/api/openapi.py).
+
+    body, query, answer: the types that JSON and query parameters have; `Shape | None` for a body
+    that may be left out; an answer of None is any JSON, and none at all with the status 204.
+    """
+
+    method: str
+    path: str
+    access: Access | None = None  # None: anyone's
+    body: Any = None
+    query: Any = None
+    answer: Any = None
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A request, and who asks."""
 
@@ -71,21 +88,35 @@ class Guard:
         self._meter = meter
         self._body_timeout_s = body_timeout_s
         self._throttle = Throttle(LOG_S)
+        self.operations: list[Operation] = []  # all that routes were made of
 
     def route(
-        self, method: str, path: str, handler: Handler, access: Access = Access.CALLER
+        self,
+        method: str,
+        path: str,
+        handler: Handler,
+        access: Access = Access.CALLER,
+        **contract: Any,
     ) -> web.RouteDef:
-        """A route for those who are known, and may."""
+        """A route for those who are known, and may. contract: see Operation."""
 
         async def known(request: web.Request) -> web.Response:
             caller = await self._identity.of(request)
             self._check(request, caller, access)
             return await handler(Asked(request, caller, self._body_timeout_s))
 
-        return self.open_route(method, path, known)
+        return self._route(Operation(method, path, access, **contract), known)
 
-    def open_route(self, method: str, path: str, handler: OpenHandler) -> web.RouteDef:
-        """A route for anyone; what the handler raises is answered in the contract's words."""
+    def open_route(
+        self, method: str, path: str, handler: OpenHandler, **contract: Any
+    ) -> web.RouteDef:
+        """A route for anyone. contract: see Operation."""
+        return self._route(Operation(method, path, **contract), handler)
+
+    def _route(self, operation: Operation, handler: OpenHandler) -> web.RouteDef:
+        """What the handler raises is answered in the contract's words."""
+        self.operations.append(operation)
+        method, path = operation.method, operation.path
 
         async def guarded(request: web.Request) -> web.Response:
             try:

@@ -6,7 +6,7 @@ more: see account_cache.py.
 
 import os
 import time
-from typing import Any
+from typing import Annotated, TypedDict
 
 import msgspec
 from aiohttp import web
@@ -24,18 +24,40 @@ from runtime.log import get_log
 log = get_log()
 PATH = "/api/keys"
 KEYS_MAX = 100  # per user
+PRINTABLE = msgspec.Meta(  # the handler checks it, since blanks around it do not count
+    extra_json_schema={"format": "printable", "minLength": 1, "maxLength": NAME_MAX}
+)
 
 
 class NewKey(msgspec.Struct):
     """What a key is made from."""
 
-    name: str
+    name: Annotated[str, PRINTABLE]
 
 
 class OldKey(msgspec.Struct, rename="camel"):
     """Which key is to be deleted."""
 
     key_id: str
+
+
+class ShownKey(TypedDict):
+    """A key as its owner sees it."""
+
+    id: str
+    name: str
+    prefix: str
+    lastUsed: str | None
+    createdAt: str | None
+
+
+class MadeKey(TypedDict):
+    """A key that was just made; `key` is shown this once."""
+
+    id: str
+    name: str
+    key: str
+    createdAt: str | None
 
 
 class Keys:
@@ -48,9 +70,11 @@ class Keys:
     def routes(self, guard: Guard) -> list[web.RouteDef]:
         """The routes."""
         return [
-            guard.route("GET", PATH, self._list, Access.USER),
-            guard.route("POST", PATH, self._create, Access.USER),
-            guard.route("DELETE", PATH, self._delete, Access.USER),
+            guard.route("GET", PATH, self._list, Access.USER, answer=list[ShownKey]),
+            guard.route(
+                "POST", PATH, self._create, Access.USER, body=NewKey, answer=MadeKey, status=201
+            ),
+            guard.route("DELETE", PATH, self._delete, Access.USER, body=OldKey, status=204),
         ]
 
     async def _list(self, asked: Asked) -> web.Response:
@@ -67,7 +91,12 @@ class Keys:
         text, key = new_key(asked.user_id, name, int(time.time() * 1000))
         await self._keys.add(key)
         log.info("API key made", key=key.id, user=key.user_id)
-        content = {"id": key.id, "name": name, "key": text, "createdAt": _time(key.created_ms)}
+        content: MadeKey = {
+            "id": key.id,
+            "name": name,
+            "key": text,
+            "createdAt": _time(key.created_ms),
+        }
         return json_response(content, status=201)
 
     async def _delete(self, asked: Asked) -> web.Response:
@@ -88,7 +117,7 @@ def new_key(user_id: str, name: str, now_ms: int) -> tuple[str, ApiKey]:
     return text, ApiKey(identity, user_id, name, digest_of(text), prefix_of(text), now_ms)
 
 
-def _public(key: ApiKey) -> dict[str, Any]:
+def _public(key: ApiKey) -> ShownKey:
     return {
         "id": key.id,
         "name": key.name,

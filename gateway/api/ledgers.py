@@ -1,6 +1,7 @@
 """A project's ledger over HTTP: GET /api/projects/{id}/ledger, for its owner and for admins."""
 
 from collections.abc import Awaitable, Callable
+from typing import TypedDict
 
 from aiohttp import web
 from redis.asyncio import Redis
@@ -14,6 +15,21 @@ from gateway.api.guard import Asked, Guard, json_response
 from runtime.ledger import count_stream, read_book
 
 Spooled = Callable[[str], Awaitable[int]]
+
+
+class Shown(TypedDict):
+    """A ledger: counts of events, and whether none is lost."""
+
+    accepted: int
+    stored: int
+    duplicates: int
+    deadLettered: int
+    inFlight: int
+    purged: int
+    writtenOff: int
+    spooled: int
+    lost: int
+    balanced: bool
 
 
 class Ledgers:
@@ -38,7 +54,7 @@ class Ledgers:
 
     def routes(self, guard: Guard) -> list[web.RouteDef]:
         """The route."""
-        return [guard.route("GET", "/api/projects/{id}/ledger", self._account)]
+        return [guard.route("GET", "/api/projects/{id}/ledger", self._account, answer=Shown)]
 
     async def _account(self, asked: Asked) -> web.Response:
         project_id = asked.request.match_info["id"]
@@ -46,20 +62,19 @@ class Ledgers:
         if project is None or project.id != project_id or not asked.caller.may(project.owner_id):
             raise Rejected(Reason.NOT_FOUND, "There is no such project")
         found, can_tell = await self._read(project_id)
-        return json_response(
-            {
-                "accepted": found.accepted,
-                "stored": found.stored,
-                "duplicates": found.duplicates,
-                "deadLettered": found.dead_lettered,
-                "inFlight": found.in_flight,
-                "purged": found.purged,
-                "writtenOff": found.written_off,
-                "spooled": found.spooled,
-                "lost": found.lost,
-                "balanced": can_tell and not found.lost,
-            }
-        )
+        shown: Shown = {
+            "accepted": found.accepted,
+            "stored": found.stored,
+            "duplicates": found.duplicates,
+            "deadLettered": found.dead_lettered,
+            "inFlight": found.in_flight,
+            "purged": found.purged,
+            "writtenOff": found.written_off,
+            "spooled": found.spooled,
+            "lost": found.lost,
+            "balanced": can_tell and not found.lost,
+        }
+        return json_response(shown)
 
     async def _read(self, project_id: str) -> tuple[Account, bool]:
         """(the account, whether what is lost can be told)."""

@@ -21,6 +21,7 @@ from gateway.api.identity import Identity
 from gateway.api.keys import Keys
 from gateway.api.last_used import LastUsed
 from gateway.api.ledgers import Ledgers, Spooled
+from gateway.api.openapi import OpenApi
 from gateway.api.origins import Origins
 from gateway.api.rate import RateLimit
 from gateway.api.sign_ins import SignIns
@@ -64,6 +65,7 @@ class Api:
                 queue, partitions=partitions, projects=projects, ledger=ledger, spooled=spooled
             ),
             DeadLetters(queue, partitions=partitions),
+            OpenApi(),
         )
         requests = RateLimit(queue, "api", amount=settings.api_requests_minute, window_s=WINDOW_S)
         self.middleware: Middleware = around(requests, proxies, origins)

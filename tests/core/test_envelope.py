@@ -132,6 +132,7 @@ UNAUTHORIZED = {
         AuthFailure.BAD_TIMESTAMP,
     ),
     "timestamp and a newline": (body_of(timestamp=TIMESTAMP + "\n"), AuthFailure.BAD_TIMESTAMP),
+    "a batch": (b" \n[" + body_of() + b"]", MISSING),
     "signature with a prefix": (body_of(signature="sha256=" + "0" * 64), AuthFailure.BAD_SIGNATURE),
     "signature not ASCII": (body_of(signature="ü"), AuthFailure.BAD_SIGNATURE),
     "event changed": (body_of().replace(b"1.0", b"1.1"), AuthFailure.BAD_SIGNATURE),
@@ -163,7 +164,6 @@ def test_window(off_ms: int, let_in: bool) -> None:
 
 
 INVALID = {
-    "array": (b"[]", Reason.INVALID_EVENT),
     "number": (b"1", Reason.INVALID_EVENT),
     "signature of another type": (body_of(signature=5), Reason.INVALID_EVENT),
     "empty": (b"", Reason.INVALID_JSON),
@@ -207,12 +207,19 @@ def test_limits() -> None:
     assert error.sentence == "`event.type` must be one of a, b"
 
 
-@pytest.mark.parametrize("media", [b"application/x-ndjson", b"text/plain", b""])
-def test_media_type(media: bytes) -> None:
-    """An envelope is application/json."""
+@pytest.mark.parametrize(
+    ("media", "reason"),
+    [
+        (b"application/x-ndjson", Reason.UNAUTHORIZED),
+        (b"text/plain", Reason.UNSUPPORTED_MEDIA_TYPE),
+        (b"", Reason.UNSUPPORTED_MEDIA_TYPE),
+    ],
+)
+def test_media_type(media: bytes, reason: Reason) -> None:
+    """An envelope is application/json; lines are signed by headers, or not at all."""
     with pytest.raises(Rejected) as caught:
         read(body_of(), media)
-    assert caught.value.reason is Reason.UNSUPPORTED_MEDIA_TYPE
+    assert caught.value.reason is reason
 
 
 JSON_VALUES = st.recursive(

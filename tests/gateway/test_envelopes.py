@@ -146,7 +146,7 @@ REFUSED = {
     "a plain event": (lambda _: EVENT, 401, "unauthorized"),
     "event changed": (changed(event={"type": "mcp_save"}), 401, "unauthorized"),
     "not JSON": (lambda _: b"{", 400, "invalid_json"),
-    "a batch": (lambda client: as_javascript([client.cli(SAVE)]).encode(), 400, "invalid_event"),
+    "a batch": (lambda client: as_javascript([client.cli(SAVE)]).encode(), 401, "unauthorized"),
     "no source": (changed(source=None), 400, "invalid_event"),
     "no type": (lambda client: client.cli({"a": 1}), 400, "invalid_event"),
     "large event": (lambda client: client.cli(SAVE | {"x": "y" * 2000}), 413, "too_large"),

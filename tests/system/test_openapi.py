@@ -1,0 +1,75 @@
+"""The contract against a running gateway: schemathesis makes requests of it, good and bad, and
+judges every answer by all of its checks: that no 5xx comes, that what the document forbids is
+refused and what it allows is taken, that answers have the shapes and credentials are asked for."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system.conftest import Stack
+
+ROOT = Path(__file__).parent.parent.parent
+SCHEMATHESIS = str(Path(sys.executable).parent / "schemathesis")
+INGEST = "/api/v2/ingest"
+OPTIONS = [
+    *("--checks", "all", "--continue-on-failure", "--no-color", "--max-examples", "20"),
+    *("--output-truncate", "false", "--generation-database", "none"),
+]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack that lets anyone try to sign in as often as they like."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONTOX_SIGN_IN_ADDRESS_TRIES", "1000000")
+        patch.setenv("CONTOX_SIGN_IN_ACCOUNT_TRIES", "1000000")
+        running = Stack(tmp_path_factory.mktemp("openapi"))
+        running.start()
+        yield running
+        running.stop()
+
+
+def run(stack: Stack, seconds: int, *options: str, sign: bool = False) -> tuple[int, str]:
+    """(status, how many requests were made) of a run. Fails with all it says, if anything fails."""
+    environ = stack.environ() if sign else dict(os.environ)
+    environ |= {"SCHEMATHESIS_HOOKS": "tests.system.openapi_hooks", "PYTHONPATH": str(ROOT)}
+    command = [SCHEMATHESIS, "run", f"{stack.ready['url']}/openapi.json", *OPTIONS]
+    done = subprocess.run(
+        [*command, "--max-time", str(seconds), *options],
+        env=environ,
+        cwd=stack.directory,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    generated = re.search(r"([\d,]+) generated", done.stdout)
+    assert generated, done.stdout
+    return int(generated[1].replace(",", "")), done.stdout
+
+
+def test_with_a_key(stack: Stack) -> None:
+    """With an admin's key, all that is asked is answered as the contract says."""
+    key = f"Authorization: Bearer {stack.ready['apiKey']}"
+    generated, _ = run(stack, 15, "--header", key, "--exclude-path", INGEST)
+    assert generated > 300
+
+
+def test_without_credentials(stack: Stack) -> None:
+    """Without credentials nothing is given away, and nothing breaks; ingest included."""
+    generated, printed = run(stack, 10)
+    assert generated > 300
+    assert "Authentication failed" in printed
+
+
+def test_ingest(stack: Stack) -> None:
+    """Signed by headers, or as an envelope, what the contract allows is taken, and nothing else."""
+    generated, printed = run(stack, 10, "--include-path", INGEST, sign=True)
+    assert generated > 50
+    assert "Authentication failed" not in printed
