@@ -1,22 +1,23 @@
 """Which heads the lane serves: those that nobody can read in two ways."""
 
 import pytest
+from aiohttp.http_parser import SINGLETON_HEADERS
 
-from gateway.plain_head import END, HEAD_BYTES_MAX, HEADERS_MAX, LINE, PlainHead, read_plain
+from gateway.plain_head import END, HEAD_BYTES_MAX, HEADERS_MAX, LINE, ONCE, PlainHead, read_plain
 
 HOST = b"Host: x\r\n"
 LENGTH = b"Content-Length: 5\r\n"
 
 
 def head(*lines: bytes) -> bytes:
-    """A head of these lines."""
-    return LINE + b"".join(lines) + b"\r\n"
+    """A head of a Host and these lines."""
+    return LINE + HOST + b"".join(lines) + b"\r\n"
 
 
 @pytest.mark.parametrize(
     ("plain", "length"),
     [
-        (head(HOST, LENGTH), 5),
+        (head(LENGTH), 5),
         (head(b"content-length:0\r\n"), 0),
         (head(LENGTH, b"Connection: Keep-Alive\r\n", b"X-Any:  \xff \r\n"), 5),
     ],
@@ -32,11 +33,16 @@ def test_plain(plain: bytes, length: int) -> None:
 def test_headers() -> None:
     """Headers come in order, as they were, less the space before values."""
     found = read_plain(head(b"X-A:  b \r\n", LENGTH, b"x-a: c\r\n"))
-    assert found == PlainHead([(b"X-A", b"b "), (b"Content-Length", b"5"), (b"x-a", b"c")], 5)
+    others = [(b"X-A", b"b "), (b"Content-Length", b"5"), (b"x-a", b"c")]
+    assert found == PlainHead([(b"Host", b"x"), *others], 5)
 
 
 NOT_PLAIN = {
-    "no length": head(HOST),
+    "no length": head(),
+    "no host": LINE + LENGTH + b"\r\n",
+    "two hosts": head(HOST, LENGTH),
+    "two types": head(LENGTH, b"Content-Type: a\r\n", b"content-type: a\r\n"),
+    "old handshake": head(LENGTH, b"Sec-WebSocket-Key1: a\r\n"),
     "two lengths": head(LENGTH, LENGTH),
     "two different lengths": head(LENGTH, b"Content-Length: 6\r\n"),
     "lengths in one": head(b"Content-Length: 5, 5\r\n"),
@@ -62,7 +68,7 @@ NOT_PLAIN = {
     "no name": head(LENGTH, b": b\r\n"),
     "no colon": head(LENGTH, b"X-A\r\n"),
     "too long": head(LENGTH, b"X-A: " + b"a" * HEAD_BYTES_MAX + b"\r\n"),
-    "too many": head(LENGTH, *[b"X-A: b\r\n"] * HEADERS_MAX),
+    "too many": head(LENGTH, *[b"X-A: b\r\n"] * (HEADERS_MAX - 1)),
     "cut short": head(LENGTH)[: -len(END)],
 }
 
@@ -71,3 +77,8 @@ NOT_PLAIN = {
 def test_not_plain(other: bytes) -> None:
     """Whatever could be read in two ways, or asks for more, is left to aiohttp."""
     assert read_plain(other) is None
+
+
+def test_once() -> None:
+    """What must come once only is what aiohttp thinks so of."""
+    assert {name.lower().encode() for name in SINGLETON_HEADERS} == ONCE
