@@ -38,6 +38,12 @@ class SqlProjects:
         async with transaction(self._engine) as connection:
             return [Project(*row) for row in await connection.execute(query)]
 
+    async def any(self) -> Project | None:
+        """See core.ports.ProjectStore."""
+        async with transaction(self._engine) as connection:
+            row = (await connection.execute(sa.select(projects).limit(1))).first()
+        return Project(*row) if row else None
+
     async def keys(self, project_id: str) -> ProjectKeys | None:
         """See core.ports.ProjectStore."""
         query = (
