@@ -63,14 +63,14 @@ class Call:
     def add(self, entry: Entry, receipt: Receipt, *, bytes_max: int) -> int:
         """Take one more in, and return its bytes. Raises Unavailable if they are too many."""
         header, body = encode_header(entry), entry.body
-        before = b"$%d\r\n%b\r\n$%d\r\n" % (len(header), header, len(body))
-        size = len(before) + len(body) + 2
+        piece = b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(header), header, len(body), body)
+        size = len(piece)
         if size > bytes_max:
             raise Unavailable(Reason.OVERLOADED)
-        self._pieces += (before, body, b"\r\n")
+        self._pieces.append(piece)
         self._receipts.append(receipt)
-        project = entry.project
-        self._events[project] = self._events.get(project, 0) + entry.count
+        events, project = self._events, entry.project
+        events[project] = events.get(project, 0) + entry.count
         self.size += size
         return size
 
