@@ -99,6 +99,8 @@ def system(projects: int, plan: Plan) -> Iterator[System]:
 def one(system: System, backlog: int, plan: Plan) -> Figures:
     """One round of a system under a backlog."""
     with filled(system.server, system.queue, backlog):
+        if plan.warm_s:  # filling takes long, in which the gateway has had nothing to do
+            steady(system.server, system.queue, 1)
         figures = steady(system.server, system.queue, plan.seconds)
     return {**figures, FIRST: system.first_us}
 
