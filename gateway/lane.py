@@ -104,7 +104,7 @@ class Lane(asyncio.Protocol):
             self._buffer = bytearray(self._buffer[self._at :]) + data
             self._searched -= self._at
             self._at = 0
-        self._connections.ready.add(self, len(data))
+        self._connections.ready.add(self)
 
     def pause_writing(self) -> None:
         """The client reads too slowly: no request of its is begun."""

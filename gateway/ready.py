@@ -13,7 +13,6 @@ from gateway.turn import Turn
 from runtime.log import get_log
 
 log = get_log()
-LARGE_BYTES = 4 << 10  # what waits for its turn leaves the processor's cache
 
 
 class Served(Protocol):
@@ -34,12 +33,8 @@ class Ready:
     def __init__(self) -> None:
         self._waiting: list[Served] = []
 
-    def add(self, served: Served, size: int = 0) -> None:
-        """Have it served in a moment; at once if what has arrived is large, in bytes."""
-        if size > LARGE_BYTES and not self._waiting:
-            self._waiting.append(served)
-            self._serve()
-            return
+    def add(self, served: Served) -> None:
+        """Have it served in a moment."""
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._serve)
         self._waiting.append(served)
