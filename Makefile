@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+WORKERS ?= 3  # of the tests, for 2 cores: one mostly waits for the fault suite
 REDIS_SERVER ?= $(shell command -v redis-server)
 
 .PHONY: help up test test-redis check setup lock bench-sender bench-fairness bench-startup chaos image-check clean bench-drain bench
@@ -26,7 +27,7 @@ up: setup       ## run queue, gateway, worker and store here; ARGS="--port 9000"
 
 test: check     ## static checks, then the whole test suite
 	$(BIN)/python -m pytest --numprocesses 2 tests/core --cov --cov-report term:skip-covered --cov-fail-under 100
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --ignore tests/core $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup --ignore tests/core $(ARGS)
 
 test-redis: setup  ## the tests that need a queue, on REDIS_SERVER instead of Valkey
 	CONTOX_TEST_QUEUE_SERVER=$(REDIS_SERVER) $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup tests/gateway tests/worker $(ARGS)

@@ -129,6 +129,9 @@ class ProjectStore(Protocol):
     async def list(self) -> list[Project]:
         """All projects, oldest first."""
 
+    async def any(self) -> Project | None:
+        """One of them, for a look at its secrets; None if there is none."""
+
     async def keys(self, project_id: str) -> ProjectKeys | None:
         """What the keyring needs, expired secrets included; None for an unknown id."""
 

@@ -114,6 +114,10 @@ class MemoryProjects:
         """See core.ports.ProjectStore."""
         return sorted(self.projects.values(), key=lambda p: (p.created_ms, p.id))
 
+    async def any(self) -> Project | None:
+        """See core.ports.ProjectStore."""
+        return next(iter(self.projects.values()), None)
+
     async def keys(self, project_id: str) -> ProjectKeys | None:
         """See core.ports.ProjectStore."""
         project = self.projects.get(project_id)

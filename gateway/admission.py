@@ -28,7 +28,7 @@ from gateway.keyring import Credentials, Keyring
 from gateway.quotas import Quotas
 from gateway.sessions import Sessions
 
-PROJECT_IDS_MAX = 4096  # remembered as text
+PROJECT_IDS_MAX = 100_000  # remembered as text
 
 
 class Admitted(msgspec.Struct, frozen=True, gc=False):

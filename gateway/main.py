@@ -20,6 +20,7 @@ from gateway.spool_orphans import adopt
 from gateway.tier import check_at_start
 from runtime.background import Background
 from runtime.figures import SharedFigures
+from runtime.garbage import set_aside
 from runtime.log import get_log
 from runtime.queue import open_queue
 from runtime.stop import stop_event
@@ -45,6 +46,7 @@ async def run(
     """
     stop = stop_event(patient=place.count > 1)
     async with serving(settings, stop, place) as gateway:
+        set_aside()
         on_listen()
         await stop.wait()
         gateway.connections.leaving = True

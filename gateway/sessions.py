@@ -88,12 +88,9 @@ class Sessions:
 
     async def _propose(self, project_id: str, new: str) -> str:
         """The session that counts: `new`, or the one that is open already."""
-        key = f"contox:session:{project_id}"
-        async with self._queue.pipeline(transaction=True) as pipe:
-            pipe.set(key, new, nx=True, pxat=time_ms_of(new) + SESSION_MS)
-            pipe.get(key)
-            _, current = await pipe.execute()
-        return current.decode() if current else new
+        key, ends_ms = f"contox:session:{project_id}", time_ms_of(new) + SESSION_MS
+        current = await self._queue.set(key, new, nx=True, get=True, pxat=ends_ms)
+        return current.decode() if isinstance(current, bytes) else new
 
     def _proposal(self, project_id: str, now_ms: int) -> str:
         """The provisional session while it lasts, or else a new id."""

@@ -8,6 +8,13 @@ from core.ports import Conflict, Project, ProjectKeys, SealedSecret
 from store.engine import transaction
 from store.schema import projects, secrets
 
+KEYS = (  # built once: that costs as much as running it, and each project's first event waits
+    sa.select(projects.c.status, secrets.c.sealed, secrets.c.expires_ms)
+    .join(secrets, secrets.c.project_id == projects.c.id)
+    .where(projects.c.id == sa.bindparam("project_id"))
+    .order_by(secrets.c.id.desc())
+)
+
 
 class SqlProjects:
     """The ProjectStore port on SQLite or PostgreSQL."""
@@ -38,16 +45,16 @@ class SqlProjects:
         async with transaction(self._engine) as connection:
             return [Project(*row) for row in await connection.execute(query)]
 
+    async def any(self) -> Project | None:
+        """See core.ports.ProjectStore."""
+        async with transaction(self._engine) as connection:
+            row = (await connection.execute(sa.select(projects).limit(1))).first()
+        return Project(*row) if row else None
+
     async def keys(self, project_id: str) -> ProjectKeys | None:
         """See core.ports.ProjectStore."""
-        query = (
-            sa.select(projects.c.status, secrets.c.sealed, secrets.c.expires_ms)
-            .join(secrets, secrets.c.project_id == projects.c.id)
-            .where(projects.c.id == project_id)
-            .order_by(secrets.c.id.desc())
-        )
         async with transaction(self._engine) as connection:
-            rows = (await connection.execute(query)).all()
+            rows = (await connection.execute(KEYS, {"project_id": project_id})).all()
         if not rows:
             return None
         return ProjectKeys(rows[0].status, tuple(SealedSecret(r[1], r[2]) for r in rows))

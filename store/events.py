@@ -19,7 +19,6 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any
 
-import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -35,6 +34,7 @@ OWN = ("event_id", "payload")  # columns that differ from row to row
 SQLITE_ROWS = (1_000, 100)  # in one statement; SQLite allows 32,766 parameters
 SMALL_BYTES = 4 << 10  # on average: a statement keeps what was bound until it is used again
 PAYLOAD = itemgetter(COLUMNS.index("payload"))
+UNIQUE_VIOLATION = "23505"  # PostgreSQL's code, see its manual, appendix A
 STAGED_WRITES = 16  # through the temporary table after a duplicate
 CREATE_STAGING = """
     CREATE TEMPORARY TABLE IF NOT EXISTS staged_events (
@@ -174,7 +174,7 @@ class _PostgresWriter:
             try:
                 return await self._write_new(rows)
             except Refused as error:
-                if not isinstance(error.__cause__, asyncpg.UniqueViolationError):
+                if getattr(error.__cause__, "sqlstate", None) != UNIQUE_VIOLATION:
                     raise
                 self._staged = STAGED_WRITES
         self._staged -= 1

@@ -5,7 +5,6 @@ and refuses \\u0000) and SQLite's TEXT.
 """
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 metadata = sa.MetaData(
     naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"}
@@ -84,7 +83,7 @@ events = sa.Table(
     sa.Column("event_id", sa.Text, primary_key=True),
     sa.Column("session_id", sa.Text, nullable=False),
     sa.Column("event", sa.Text, nullable=False),
-    sa.Column("payload", sa.Text().with_variant(postgresql.JSON(), "postgresql"), nullable=False),
+    sa.Column("payload", sa.Text().with_variant(sa.JSON(), "postgresql"), nullable=False),
     sa.Column("occurred_ms", sa.BigInteger),
     sa.Column("received_ms", sa.BigInteger, nullable=False),
     sa.Index(None, "project_id", "received_ms", "event_id"),

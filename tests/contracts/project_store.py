@@ -31,6 +31,14 @@ class ProjectStoreContract:
         await store.create(ONE, SECRETS[1])
         assert await store.list() == [ONE, TWO]
 
+    async def test_any(self, store: ProjectStore) -> None:
+        """Any one is one of those that are there."""
+        assert await store.any() is None
+        await store.create(ONE, SECRETS[0])
+        assert await store.any() == ONE
+        await store.create(TWO, SECRETS[1])
+        assert await store.any() in {ONE, TWO}
+
     @pytest.mark.parametrize("second", [TWO._replace(id="proj_1"), TWO._replace(name="one")])
     async def test_conflict(self, store: ProjectStore, second: Project) -> None:
         """An id or a name that is taken raises Conflict and changes nothing."""
