@@ -19,9 +19,9 @@ from redis.asyncio import Redis
 
 from core.errors import Reason, Unavailable
 from core.ids import ENTROPY_BYTES, session_id, time_ms_of
+from core.sessions import SESSION_MS
 from runtime.queue import QUEUE_ERRORS
 
-SESSION_MS = 4 * 3600 * 1000
 ASK_TIMEOUT_S = 1.0  # where a provisional session can be had instead
 
 

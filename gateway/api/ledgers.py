@@ -42,8 +42,8 @@ class Ledgers:
 
     async def _account(self, asked: Asked) -> web.Response:
         project_id = asked.request.match_info["id"]
-        project = await self._projects.find(project_id) if IDENTIFIER(project_id) else None
-        if project is None or project.id != project_id or not asked.caller.may(project.owner_id):
+        project = await self._projects.get(project_id) if IDENTIFIER(project_id) else None
+        if project is None or not asked.caller.may(project.owner_id):
             raise Rejected(Reason.NOT_FOUND, "There is no such project")
         found, can_tell = await self._read(project_id)
         return json_response(
