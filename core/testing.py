@@ -164,9 +164,10 @@ class MemoryProjects:
         old_last_used_ms: int | None = None,
     ) -> None:
         """See core.ports.ProjectStore."""
-        used = {} if old_last_used_ms is None else {"last_used_ms": old_last_used_ms}
         kept = [
-            old._replace(expires_ms=old_expires_ms, **used) if old.expires_ms is None else old
+            SealedSecret(old.sealed, old_expires_ms, old_last_used_ms or old.last_used_ms)
+            if old.expires_ms is None
+            else old
             for old in self.secrets[project_id]
         ]
         live = [old for old in kept if old.expires_ms is None or old.expires_ms > now_ms]

@@ -170,7 +170,9 @@ class EventStoreContract:
         await store.write([row(1), row(2)])
         assert (await store.page(PROJECT, limit=2)).cursor is None
 
-    @pytest.mark.parametrize("cursor", ["", "x", "12", "-a", "1-", "1-\0", "1_0-a", "9999999999999999999-a"])
+    @pytest.mark.parametrize(
+        "cursor", ["", "x", "12", "-a", "1-", "1-\0", "1_0-a", "9999999999999999999-a"]
+    )
     async def test_bad_cursor(self, store: EventStore, cursor: str) -> None:
         """A cursor that no page has given raises ValueError."""
         with pytest.raises(ValueError, match="cursor"):

@@ -25,8 +25,15 @@ def upgrade() -> None:
         sa.Column("visibility", sa.Text, nullable=False, server_default="private"),
     )
     op.create_index("ix_projects_owner_id_name", "projects", ["owner_id", "name"], unique=True)
-    nobodys = {f"{dialect}_where": sa.text("owner_id IS NULL") for dialect in _DIALECTS}
-    op.create_index("ix_projects_name_of_nobody", "projects", ["name"], unique=True, **nobodys)
+    nobodys = sa.text("owner_id IS NULL")
+    op.create_index(
+        "ix_projects_name_of_nobody",
+        "projects",
+        ["name"],
+        unique=True,
+        sqlite_where=nobodys,
+        postgresql_where=nobodys,
+    )
     op.add_column("secrets", sa.Column("last_used_ms", sa.BigInteger))
     _put_back()
     _create_sessions()
@@ -45,7 +52,6 @@ def downgrade() -> None:
     op.drop_table("users")
 
 
-_DIALECTS = ("sqlite", "postgresql")
 _KEPT = {
     "projects": "id, name, status, created_ms, updated_ms",
     "secrets": "project_id, sealed, expires_ms",
