@@ -104,3 +104,8 @@ def verify(keys: Sequence[Key], *, timestamp: bytes, body: bytes, signature: byt
     if proven is None:
         raise unauthorized(AuthFailure.BAD_SIGNATURE)
     return proven
+
+
+def is_made_by(key: Key, mac: bytes, *, timestamp: bytes, body: bytes) -> bool:
+    """Whether a MAC that `verify` has proved is this key's."""
+    return hmac.compare_digest(mac_of(key, timestamp, body), mac)
