@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from bench import drain
 from bench.batches import PER_EVENT
-from bench.growth import AGAINST, FULL
+from bench.growth import FULL
 from bench.idle import OVER
 from bench.peer_table import OURS
-from bench.rounds import CPU, P99, RATE
+from bench.rounds import AGAINST, CPU, P99, RATE
 
 Cases = Mapping[str, Mapping[str, Any]]
 

@@ -17,6 +17,7 @@ from bench.servers import Server
 Figures = dict[str, float]
 CPU, QUEUE_CPU, RATE = "CPU us/request", "queue us/request", "requests/s"
 P50, P99 = "p50 ms", "p99 ms"
+AGAINST = "against the first"
 
 
 class Plan(NamedTuple):
@@ -28,13 +29,19 @@ class Plan(NamedTuple):
 
 
 def interleaved(
-    cases: Mapping[str, Callable[[], Figures]], rounds: int
+    cases: Mapping[str, Callable[[], Figures]], rounds: int, *, base: str = ""
 ) -> dict[str, dict[str, float]]:
-    """The medians of each case's figures over `rounds` rounds."""
+    """The medians of each case's figures over `rounds` rounds.
+
+    base: a case that the CPU of the others is held against, round by round: a machine that is slow
+    for minutes is so for both.
+    """
     found: dict[str, list[Figures]] = {name: [] for name in cases}
     for _ in range(rounds):
         for name, measure in cases.items():
             found[name].append(measure())
+        for figures in found.values() if base else ():
+            figures[-1] = {**figures[-1], AGAINST: figures[-1][CPU] / found[base][-1][CPU]}
     return {name: medians(figures) for name, figures in found.items()}
 
 

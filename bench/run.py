@@ -26,6 +26,7 @@ from bench.tabulate import measured
 # Name of a case: the module whose `measure` makes its table from a Plan; see bench/report.py.
 CASES = {
     "peers": "bench.peer_table",
+    "stages": "bench.stages",
     "batches": "bench.batches",
     "tiers": "bench.tiers",
     "latency": "bench.latency",

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 import sqlalchemy as sa
 
 from bench.load import Sender
-from cli.accounts import new_secret
 from core.ids import ENTROPY_BYTES, project_id
 from core.ports import ProjectKeys, SealedSecret
 from core.settings import Settings, read
+from gateway.api.project_changes import new_secret
 from gateway.key_cache import KeyCache
 from runtime.queue import open_queue
 from store.engine import open_engine, transaction

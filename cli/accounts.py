@@ -1,25 +1,28 @@
-"""Projects as commands handle them: made with a secret, shown, rotated."""
+"""Projects as commands handle them: made with a secret, shown, changed, rotated, deleted."""
 
-import os
-import secrets
-import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from cli.errors import CliError
+from cli.find_project import find_project
 from core.errors import Unavailable
-from core.ids import ENTROPY_BYTES, project_id
 from core.ports import Conflict, Project, SealedSecret
+from core.sessions import SessionStore
 from core.settings import SettingError, Settings, read
+from core.users import UserStore
+from gateway.api.project_changes import DELETING, NAME_MAX, ProjectChanges, is_name
 from gateway.key_cache import KeyCache
 from runtime.queue import QUEUE_ERRORS, open_queue
 from store.accounts import SqlProjects
 from store.engine import open_engine
+from store.events import SqlEvents
 from store.migrate import migrate_at_start
 from store.sealing import Sealer, check_master_key
+from store.sessions import SqlSessions
+from store.users import SqlUsers
 
-NAME_MAX = 100
+EVENTS_BATCH = 1_000  # deleted in one transaction
 
 
 class Rotation(NamedTuple):
@@ -31,67 +34,94 @@ class Rotation(NamedTuple):
 
 
 class Accounts(NamedTuple):
-    """An open store of projects, with the means to seal and to announce."""
+    """An open store of projects, with the means to seal and to announce.
 
-    projects: SqlProjects
-    sealer: Sealer
+    What changes a project returns whether every gateway knows by now; if the queue is away, they
+    learn it when what they have cached expires.
+    """
+
+    changes: ProjectChanges
+    users: UserStore
+    events: SqlEvents
+    sessions: SessionStore
     settings: Settings
 
-    async def create(self, name: str) -> tuple[Project, str]:
-        """A new project and its secret. Raises CliError if the name is taken or not usable."""
-        if not name.strip() or len(name) > NAME_MAX or not name.isprintable():
+    @property
+    def projects(self) -> SqlProjects:
+        """The store of projects."""
+        assert isinstance(self.changes.projects, SqlProjects)
+        return self.changes.projects
+
+    async def create(self, name: str, owner: str | None = None) -> tuple[Project, str]:
+        """A new project and its secret. owner: a user's address or id.
+
+        Raises CliError if the name is taken or not usable, or there is no such user.
+        """
+        if not is_name(name):
             raise CliError(f"A project's name is 1 to {NAME_MAX} printable characters.")
-        now_ms = int(time.time() * 1000)
-        identity = project_id(now_ms, os.urandom(ENTROPY_BYTES))
-        project = Project(identity, name, "active", now_ms, now_ms)
-        secret = new_secret()
-        sealed = SealedSecret(self.sealer.seal(secret, project_id=identity), None)
+        owner_id = None
+        if owner is not None:
+            owner_id = await self._user(owner)
         try:
-            await self.projects.create(project, sealed)
+            return await self.changes.create(name, owner_id=owner_id)
         except Conflict:
             raise CliError(f"There is a project {name!r} already; choose another name.") from None
-        return project, secret
 
     async def find(self, name_or_id: str) -> Project:
-        """The project. Raises CliError if there is none."""
-        if project := await self.projects.find(name_or_id):
-            return project
-        raise CliError(
-            f"There is no project {name_or_id!r}; list them with: contox-ingest project list"
-        )
+        """The project. Raises CliError if there is none, or several users have one of the name."""
+        return await find_project(self.projects, name_or_id)
+
+    async def nobodys(self, name: str) -> Project | None:
+        """The project of this name that has no owner."""
+        found = await self.projects.list()
+        return next((p for p in found if p.name == name and p.owner_id is None), None)
 
     async def secret(self, identity: str) -> str:
         """The project's current secret."""
-        keys = await self.projects.keys(identity)
-        assert keys is not None
-        return self.sealer.open(keys.secrets[0].sealed, project_id=identity)
+        secret = await self.changes.secret(identity)
+        assert secret is not None
+        return secret
+
+    async def previous(self, identity: str) -> SealedSecret | None:
+        """The secret that verifies for a while yet; None if there is none."""
+        return await self.changes.previous(identity)
 
     async def rotate(self, identity: str, grace_s: int) -> Rotation:
         """A new secret; the old one verifies for `grace_s` seconds more."""
-        now_ms = int(time.time() * 1000)
-        expires_ms = now_ms + grace_s * 1000
-        secret = new_secret()
-        sealed = SealedSecret(self.sealer.seal(secret, project_id=identity), None)
-        await self.projects.rotate(identity, sealed, now_ms=now_ms, old_expires_ms=expires_ms)
-        return Rotation(secret, expires_ms, await self._announce(identity))
+        done = await self.changes.rotate(identity, grace_s, self.events)
+        announced = await _told(self.changes.announce(identity))
+        return Rotation(done.secret, done.old_expires_ms, announced)
 
-    async def _announce(self, identity: str) -> bool:
-        """Tell the gateways. False: the queue is away; they learn it when their cache expires."""
-        queue = open_queue(self.settings.redis_url)
-        cache = KeyCache(queue, ttl_s=self.settings.keyring_ttl_s)
-        try:
-            await cache.announce(identity, await self.projects.keys(identity))
-        except QUEUE_ERRORS:
-            return False
-        else:
-            return True
-        finally:
-            await queue.aclose()
+    async def set_status(self, identity: str, status: str) -> bool:
+        """Take no more events of a project, or take them again."""
+        return await _told(self.changes.set(identity, status=status))
+
+    async def delete(self, project: Project, *, events: bool) -> tuple[bool, int]:
+        """Forget a project, and its events if so asked; returns (told, events deleted).
+
+        If that is broken off, a gateway goes on with it at its next start.
+        """
+        deleted = 0
+        if events:
+            await _told(self.changes.set(project.id, status=DELETING))
+            while batch := await self.events.delete(project.id, limit=EVENTS_BATCH):
+                deleted += batch
+            await self.sessions.delete(project.id)
+        return await _told(self.changes.delete(project.id)), deleted
+
+    async def _user(self, email_or_id: str) -> str:
+        if email_or_id.isprintable() and (user := await self.users.find(email_or_id.strip())):
+            return user.id
+        raise CliError(f"There is no user {email_or_id!r}; list them with: contox-ingest user list")
 
 
-def new_secret() -> str:
-    """A signing secret: 32 random bytes."""
-    return "whsec_" + secrets.token_hex(32)
+async def _told(change: Awaitable[None]) -> bool:
+    """Do what ends with telling the gateways. False: the queue is away."""
+    try:
+        await change
+    except QUEUE_ERRORS:
+        return False
+    return True
 
 
 @asynccontextmanager
@@ -101,12 +131,15 @@ async def open_accounts(environ: Mapping[str, str]) -> AsyncIterator[Accounts]:
     if settings.master_key is None:
         raise SettingError("CONTOX_MASTER_KEY is not set; it seals the projects' secrets.")
     engine = open_engine(settings.database_url)
+    queue = open_queue(settings.redis_url)
     try:
         await migrate_at_start(engine, wait_s=0)
         projects, sealer = SqlProjects(engine), Sealer(settings.master_key)
         await check_master_key(projects, sealer)
-        yield Accounts(projects, sealer, settings)
+        changes = ProjectChanges(projects, sealer, KeyCache(queue, ttl_s=settings.keyring_ttl_s))
+        yield Accounts(changes, SqlUsers(engine), SqlEvents(engine), SqlSessions(engine), settings)
     except Unavailable as error:
         raise CliError(f"{error.sentence}; is CONTOX_DATABASE_URL right?") from None
     finally:
+        await queue.aclose()
         await engine.dispose()

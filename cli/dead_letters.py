@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from cli.datadir import queue_environ
 from cli.errors import CliError
+from cli.find_project import find_project
 from cli.options import DataDirectory, Json
 from cli.output import ON_ONE_LINE, print_json, print_table, stderr, stdout
 from core.codec import BODY
@@ -187,16 +188,11 @@ async def _project_id(database_url: str, name_or_id: str) -> str:
     engine = open_engine(database_url)
     try:
         await migrate_at_start(engine, wait_s=0)
-        found = await SqlProjects(engine).find(name_or_id)
+        return (await find_project(SqlProjects(engine), name_or_id)).id
     except Unavailable as error:
         raise CliError(f"{error.sentence}; is CONTOX_DATABASE_URL right?") from None
     finally:
         await engine.dispose()
-    if found is None:
-        raise CliError(
-            f"There is no project {name_or_id!r}; list them with: contox-ingest project list"
-        )
-    return found.id
 
 
 async def _all(opened: Open) -> list[LetterId]:

@@ -25,12 +25,12 @@ from cli.checks_store import Store, check_file, sqlite_file
 from cli.datadir import DataDir, default_dir, store_environ
 from cli.diagnosis import print_findings
 from cli.findings import (
-    CHECK_ERRORS,
     CHECK_TIMEOUT_S,
     Answer,
     Finding,
     Status,
     broken,
+    check_errors,
     examine,
     holds,
     redis_cli,
@@ -43,7 +43,7 @@ from cli.up import local_url
 from core.settings import Settings, mask_url, read
 from runtime.queue import open_queue
 from store.accounts import SqlProjects
-from store.engine import open_engine, transaction
+from store.engine import Errors, open_engine, transaction
 from store.ledger import SqlLedger
 
 REPLY_TIMEOUT_S = 6  # longer than a queue may take for a tier
@@ -164,7 +164,7 @@ async def _reach_queue(aimed: Aim, queue: Queue) -> Answer:
     except AuthenticationError as error:
         found, change = f"{url}: {error}", "Set user and password in CONTOX_REDIS_URL."
         return broken(found, change)[0]
-    except CHECK_ERRORS as error:
+    except check_errors() as error:
         found = f"{url}: {why(error)}"
     else:
         return holds(url)[0]
@@ -186,12 +186,13 @@ async def _examine_store(store: Store) -> list[Finding]:
 async def _reach_store(store: Store) -> Answer:
     """Whether the store answers; if not, the next step. Makes no file."""
     url = mask_url(store.settings.database_url)
+    expected: Errors = (*check_errors(), sqlite3.Error)
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             if path := sqlite_file(store.engine):
                 await asyncio.to_thread(check_file, path)
             await _connect(store.engine)
-    except (*CHECK_ERRORS, sqlite3.Error) as error:
+    except expected as error:
         found = f"{url}: {why(error)}"
         change = "Start the database, or set CONTOX_DATABASE_URL to where it is."
         if sqlite_file(store.engine):
@@ -209,7 +210,7 @@ async def _examine_ledger(aimed: Aim, queue: Queue, store: Store) -> list[Findin
     checks = checks_ledger.CHECKS
     try:
         projects = await SqlProjects(store.engine).list()
-    except CHECK_ERRORS as error:
+    except check_errors() as error:
         return skipped("ledger", checks, why(error))
     names = {project.id: project.name for project in projects}
     partitions = queue.settings.partitions

@@ -2,19 +2,20 @@
 
 import asyncio
 import os
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
 import typer
 
 from cli.datadir import store_environ
 from cli.errors import CliError
+from cli.find_project import find_project
 from cli.options import DataDirectory, Json
 from cli.output import print_json, print_table, stderr
 from core.errors import Unavailable
-from core.event import Row, occurred_ms, rfc_3339
+from core.event import IDENTIFIER, Row, occurred_ms, rfc_3339
 from core.ports import EventFilter
 from core.settings import read
+from gateway.api.events import public
 from store.accounts import SqlProjects
 from store.engine import open_engine
 from store.events import SqlEvents
@@ -50,7 +51,7 @@ def events(
     environ = store_environ(data_dir, os.environ)
     rows, more = asyncio.run(_read(environ, project, wanted, limit, cursor))
     if json:
-        print_json([_public(row) for row in rows])
+        print_json([public(row) for row in rows])
     else:
         columns = ("received", "event", "id", "payload")
         print_table(columns, map(_line, rows), nothing="No event is stored that fits.")
@@ -65,15 +66,11 @@ async def _read(
     engine = open_engine(read(environ).database_url)
     try:
         await migrate_at_start(engine, wait_s=0)
-        found = await SqlProjects(engine).find(project)
-        if found is None:
-            raise CliError(
-                f"There is no project {project!r}; list them with: contox-ingest project list"
-            )
+        wanted = wanted._replace(project_id=await _project_id(SqlProjects(engine), project))
         store, rows = SqlEvents(engine), list[Row]()
         while len(rows) < limit:
             size = min(PAGE, limit - len(rows))
-            page = await store.page(wanted._replace(project_id=found.id), limit=size, cursor=cursor)
+            page = await store.page(wanted, limit=size, cursor=cursor)
             rows += page.rows
             cursor = page.cursor
             if cursor is None:
@@ -87,24 +84,18 @@ async def _read(
     return rows, cursor
 
 
+async def _project_id(projects: SqlProjects, name_or_id: str) -> str:
+    """The project's id; what looks like one may be of a project that is deleted."""
+    if name_or_id.startswith("proj_") and IDENTIFIER(name_or_id):
+        return name_or_id
+    return (await find_project(projects, name_or_id)).id
+
+
 def _time_ms(option: str, text: str | None) -> int | None:
     try:
         return occurred_ms(text)
     except ValueError:
         raise CliError(f"{option} must be a time such as 2026-01-15T10:30:00Z.") from None
-
-
-def _public(row: Row) -> dict[str, Any]:
-    return {
-        "eventId": row.event_id,
-        "projectId": row.project_id,
-        "sessionId": row.session_id,
-        "event": row.event,
-        "payload": orjson.Fragment(row.payload),
-        "timestamp": rfc_3339(row.occurred_ms),
-        "receivedAt": rfc_3339(row.received_ms),
-        "source": row.source,
-    }
 
 
 def _line(row: Row) -> tuple[str, ...]:

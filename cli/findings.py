@@ -13,10 +13,9 @@ from redis.exceptions import NoPermissionError, RedisError
 
 from core.errors import Unavailable
 from core.settings import SettingError, Settings, mask_url
-from store.engine import STORE_AWAY, first_line
+from store.engine import Errors, first_line, store_away
 
 CHECK_TIMEOUT_S = 10
-CHECK_ERRORS = (RedisError, Unavailable, SettingError, *STORE_AWAY)
 Part = TypeVar("Part")
 
 
@@ -87,10 +86,15 @@ async def examine(
                 answers = list(await check.run(part))
         except NoPermissionError as error:
             answers = _not_allowed(str(error))
-        except CHECK_ERRORS as error:
+        except check_errors() as error:
             answers = unchecked(why(error))
         findings += [Finding(group, check.promise, *answer) for answer in answers]
     return findings
+
+
+def check_errors() -> Errors:
+    """What a check may fail with: it has no answer then."""
+    return (RedisError, Unavailable, SettingError, *store_away())
 
 
 def why(error: BaseException) -> str:

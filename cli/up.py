@@ -128,7 +128,7 @@ async def _start(directory: DataDir, environ: dict[str, str], supervisor: Superv
 async def _demo_project(environ: dict[str, str]) -> tuple[str, str]:
     """(id, secret) of the project `demo`, made at the first start."""
     async with open_accounts(environ) as accounts:
-        if project := await accounts.projects.find(DEMO):
+        if project := await accounts.nobodys(DEMO):
             return project.id, await accounts.secret(project.id)
         project, secret = await accounts.create(DEMO)
         return project.id, secret

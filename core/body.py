@@ -139,8 +139,8 @@ def _is_utf8(text: bytes) -> bool:
 
 def _openings(text: bytes) -> int:
     """Braces and brackets that open, in strings too: nothing is nested deeper than there are."""
-    openings = len(text) - len(text.replace(b"{", b""))  # twice as fast as text.count
-    return openings + text.count(b"[") if b"[" in text else openings
+    others = text.replace(b"{", b"").replace(b"[", b"")  # more than twice as fast as text.count
+    return len(text) - len(others)
 
 
 def _parse_one(text: bytes, limits: Limits) -> Event:

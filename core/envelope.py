@@ -127,6 +127,11 @@ def verify_envelope(keys: Sequence[Key], signed: Signed) -> bytes:
     return proven
 
 
+def is_signed_by(key: Key, signed: Signed, mac: bytes) -> bool:
+    """Whether a MAC that `verify_envelope` has proven is made by this key."""
+    return any(hmac.compare_digest(mac, mac_over(key, text)) for text in signed.texts)
+
+
 def type_of(envelope: Envelope, limits: Limits) -> str:
     """The event's type, of an envelope that may be stored.
 

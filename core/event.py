@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import msgspec
 
-NAME = re.compile(r"[A-Za-z0-9_.:-]{1,128}").fullmatch
-IDENTIFIER = re.compile(r"[A-Za-z0-9_.:-]{1,64}").fullmatch
+NAME_TEXT, IDENTIFIER_TEXT = r"[A-Za-z0-9_.:-]{1,128}", r"[A-Za-z0-9_.:-]{1,64}"
+NAME = re.compile(NAME_TEXT).fullmatch
+IDENTIFIER = re.compile(IDENTIFIER_TEXT).fullmatch
 IDENTIFIERS = re.compile(r"(?:[A-Za-z0-9_.:-]{1,64}\n)*+").fullmatch
 RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from core.codec import Entry
 from core.errors import Unavailable
-from core.event import Row
+from core.event import IDENTIFIER, Row
 from core.ledger import Totals
 
 
@@ -38,6 +38,7 @@ class SealedSecret(NamedTuple):
 
     sealed: bytes
     expires_ms: int | None
+    last_used_ms: int | None = None  # noted only once it expires: see ProjectStore.used
 
 
 class ProjectKeys(NamedTuple):
@@ -73,7 +74,8 @@ def cursor_after(row: Row) -> str:
 def parse_cursor(cursor: str) -> tuple[int, str]:
     """(received_ms, event_id) of a cursor. Raises ValueError if no page can have given it."""
     received_ms, dash, event_id = cursor.partition("-")
-    if not (dash and received_ms.isascii() and received_ms.isdigit() and len(received_ms) < 16):
+    number = received_ms.isascii() and received_ms.isdigit() and len(received_ms) < 16
+    if not (dash and number and IDENTIFIER(event_id)):
         raise ValueError("the cursor is not one that a page has given")
     return int(received_ms), event_id
 
@@ -94,6 +96,15 @@ class EventStore(Protocol):
         """At most `limit` events, newest first; rows written meanwhile may be missed.
 
         Raises ValueError for a cursor that no page has given.
+        """
+
+    async def get(self, project_id: str, event_id: str) -> Row | None:
+        """One event; None if it is not stored."""
+
+    async def delete(self, project_id: str, *, limit: int) -> int:
+        """Delete at most `limit` of a project's events; returns how many there were.
+
+        What was ever stored as new (LedgerStore.stored) stays as it is.
         """
 
 
@@ -122,23 +133,59 @@ class ProjectStore(Protocol):
     the gateways' caches: gateway/key_cache.py does that."""
 
     async def create(self, project: Project, secret: SealedSecret) -> None:
-        """Add a project with its first secret. Raises Conflict if its id or name is taken."""
+        """Add a project with its first secret.
+
+        Raises Conflict if its id is taken, or its owner has one of this name; nobody is an owner,
+        too.
+        """
+
+    async def get(self, project_id: str) -> Project | None:
+        """The project with this id."""
 
     async def find(self, name_or_id: str) -> Project | None:
-        """The project with this id, or else with this name."""
+        """The project with this id, or else with this name.
 
-    async def list(self) -> list[Project]:
-        """All projects, oldest first."""
+        Raises Conflict if several owners have one of this name.
+        """
+
+    async def list(self, owner_id: str | None = None) -> list[Project]:
+        """All projects, or those of one owner, oldest first."""
+
+    async def update(self, project_id: str, changes: Mapping[str, str], *, now_ms: int) -> None:
+        """Set columns of a project; nothing happens to an unknown one.
+
+        changes: of name, description, visibility, status. Raises Conflict as `create` does.
+        """
+
+    async def delete(self, project_id: str) -> None:
+        """Forget a project and its secrets; nothing happens if there is none. Its events stay."""
+
+    async def any(self) -> Project | None:
+        """One of them, for a look at its secrets; None if there is none."""
 
     async def keys(self, project_id: str) -> ProjectKeys | None:
         """What the keyring needs, expired secrets included; None for an unknown id."""
 
     async def rotate(
-        self, project_id: str, secret: SealedSecret, *, now_ms: int, old_expires_ms: int
+        self,
+        project_id: str,
+        secret: SealedSecret,
+        *,
+        now_ms: int,
+        old_expires_ms: int,
+        old_last_used_ms: int | None = None,
     ) -> None:
         """Make `secret` current; the one that was current verifies until `old_expires_ms`.
 
-        Secrets that have expired by `now_ms` are deleted.
+        old_last_used_ms: when that one was last used, as far as is known. Secrets that have expired
+        by `now_ms` are deleted.
+        """
+
+    async def used(self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int) -> None:
+        """Note when secrets were last used: Unix ms by project and sealed form.
+
+        As core.users.ApiKeyStore.used: what is gone is passed over, and so is a time that is less
+        than `apart_ms` after the one that is kept.
         """
 
 

@@ -46,6 +46,17 @@ class MemoryEvents:
         last = rows[limit - 1] if len(rows) > limit else None
         return Page(rows[:limit], cursor_after(last) if last else None)
 
+    async def get(self, project_id: str, event_id: str) -> Row | None:
+        """See core.ports.EventStore."""
+        return self.rows.get((project_id, event_id))
+
+    async def delete(self, project_id: str, *, limit: int) -> int:
+        """See core.ports.EventStore."""
+        found = [key for key in self.rows if key[0] == project_id][:limit]
+        for key in found:
+            del self.rows[key]
+        return len(found)
+
 
 def _position(row: Row) -> tuple[int, str]:
     return row.received_ms, row.event_id
@@ -100,19 +111,47 @@ class MemoryProjects:
 
     async def create(self, project: Project, secret: SealedSecret) -> None:
         """See core.ports.ProjectStore."""
-        if any(project.id == p.id or project.name == p.name for p in self.projects.values()):
-            raise Conflict(project.name)
-        self.projects[project.id] = project
+        if project.id in self.projects:
+            raise Conflict(project.id)
+        self._put(project)
         self.secrets[project.id] = [secret]
+
+    async def get(self, project_id: str) -> Project | None:
+        """See core.ports.ProjectStore."""
+        return self.projects.get(project_id)
 
     async def find(self, name_or_id: str) -> Project | None:
         """See core.ports.ProjectStore."""
-        by_name = {project.name: project for project in self.projects.values()}
-        return self.projects.get(name_or_id) or by_name.get(name_or_id)
+        named = [project for project in self.projects.values() if project.name == name_or_id]
+        found = self.projects.get(name_or_id)
+        if found is None and len(named) > 1:
+            raise Conflict(name_or_id)
+        return found or (named[0] if named else None)
 
-    async def list(self) -> list[Project]:
+    async def list(self, owner_id: str | None = None) -> list[Project]:
         """See core.ports.ProjectStore."""
-        return sorted(self.projects.values(), key=lambda p: (p.created_ms, p.id))
+        projects = [p for p in self.projects.values() if owner_id in (None, p.owner_id)]
+        return sorted(projects, key=lambda p: (p.created_ms, p.id))
+
+    async def update(self, project_id: str, changes: Mapping[str, str], *, now_ms: int) -> None:
+        """See core.ports.ProjectStore."""
+        if project := self.projects.get(project_id):
+            self._put(Project(**{**project._asdict(), **changes, "updated_ms": now_ms}))
+
+    def _put(self, project: Project) -> None:
+        same = [p for p in self.projects.values() if p.name == project.name and p.id != project.id]
+        if any(p.owner_id == project.owner_id for p in same):
+            raise Conflict(project.name)
+        self.projects[project.id] = project
+
+    async def delete(self, project_id: str) -> None:
+        """See core.ports.ProjectStore."""
+        self.projects.pop(project_id, None)
+        self.secrets.pop(project_id, None)
+
+    async def any(self) -> Project | None:
+        """See core.ports.ProjectStore."""
+        return next(iter(self.projects.values()), None)
 
     async def keys(self, project_id: str) -> ProjectKeys | None:
         """See core.ports.ProjectStore."""
@@ -122,15 +161,31 @@ class MemoryProjects:
         return ProjectKeys(project.status, tuple(self.secrets[project_id]), project.owner_id)
 
     async def rotate(
-        self, project_id: str, secret: SealedSecret, *, now_ms: int, old_expires_ms: int
+        self,
+        project_id: str,
+        secret: SealedSecret,
+        *,
+        now_ms: int,
+        old_expires_ms: int,
+        old_last_used_ms: int | None = None,
     ) -> None:
         """See core.ports.ProjectStore."""
         kept = [
-            old._replace(expires_ms=old_expires_ms) if old.expires_ms is None else old
+            SealedSecret(old.sealed, old_expires_ms, old_last_used_ms or old.last_used_ms)
+            if old.expires_ms is None
+            else old
             for old in self.secrets[project_id]
         ]
         live = [old for old in kept if old.expires_ms is None or old.expires_ms > now_ms]
         self.secrets[project_id] = [secret, *live]
+
+    async def used(self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int) -> None:
+        """See core.ports.ProjectStore."""
+        for project_id, secrets in self.secrets.items():
+            for at, secret in enumerate(secrets):
+                at_ms, last_ms = times.get((project_id, secret.sealed)), secret.last_used_ms
+                if at_ms is not None and (last_ms is None or at_ms >= last_ms + apart_ms):
+                    secrets[at] = secret._replace(last_used_ms=at_ms)
 
 
 class MemoryUsers:

@@ -26,9 +26,10 @@ from gateway.backlog import Backlog
 from gateway.key_cache import PROJECT_ID
 from gateway.keyring import Credentials, Keyring
 from gateway.quotas import Quotas
+from gateway.secret_uses import Note, note_nothing
 from gateway.sessions import Sessions
 
-PROJECT_IDS_MAX = 4096  # remembered as text
+PROJECT_IDS_MAX = 100_000  # remembered as text
 
 
 class Admitted(msgspec.Struct, frozen=True, gc=False):
@@ -52,6 +53,7 @@ class Admission:
         backlog: Backlog,
         quotas: Quotas,
         spools: Callable[[], bool] = lambda: False,
+        note_use: Note = note_nothing,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._keyring = keyring
@@ -60,6 +62,7 @@ class Admission:
         self._backlog = backlog
         self._quotas = quotas
         self._spools = spools  # whether events go to a spool now: then the backlog is no bound
+        self._note_use = note_use
         self._clock = clock
         self._window_s = settings.window_s
         self._body_bytes_max = settings.body_bytes_max
@@ -80,6 +83,8 @@ class Admission:
         session = self._sessions.cached(project, now_ms)
         if session is None:
             return None
+        if credentials.rotating:
+            self._note_use(project, credentials, head, body, mac)
         batch = self._parse(project, credentials, head, body)
         return _admitted(
             batch,
@@ -98,6 +103,8 @@ class Admission:
         if credentials is None:
             credentials = await self._keyring.load(project)
         mac = _verify(credentials, head, body, now_ms)
+        if credentials.rotating:
+            self._note_use(project, credentials, head, body, mac)
         batch = self._parse(project, credentials, head, body)
         session = self._sessions.cached(project, now_ms)
         if session is None:

@@ -63,24 +63,25 @@ class Call:
     def add(self, entry: Entry, receipt: Receipt, *, bytes_max: int) -> int:
         """Take one more in, and return its bytes. Raises Unavailable if they are too many."""
         header, body = encode_header(entry), entry.body
-        before = b"$%d\r\n%b\r\n$%d\r\n" % (len(header), header, len(body))
-        size = len(before) + len(body) + 2
+        piece = b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(header), header, len(body), body)
+        size = len(piece)
         if size > bytes_max:
             raise Unavailable(Reason.OVERLOADED)
-        self._pieces += (before, body, b"\r\n")
+        self._pieces.append(piece)
         self._receipts.append(receipt)
-        project = entry.project
-        self._events[project] = self._events.get(project, 0) + entry.count
+        events, project = self._events, entry.project
+        events[project] = events.get(project, 0) + entry.count
         self.size += size
         return size
 
     def packed(self, ledger_id: str) -> list[bytes]:
         """RESP, in pieces. ledger_id: of the partition's ledger."""
         self._events[ENTRIES] = len(self)
-        self.fields = [field(project, ACCEPTED) for project in self._events]
+        named = [_field(project) for project in self._events]
+        self.fields = [name for name, _ in named]
         ledger = [
-            b"$%d\r\n%b\r\n$%d\r\n%d\r\n" % (len(name), name.encode(), len(str(n)), n)
-            for name, n in zip(self.fields, self._events.values(), strict=True)
+            b"%b$%d\r\n%d\r\n" % (packed, len(str(count)), count)
+            for (_, packed), count in zip(named, self._events.values(), strict=True)
         ]
         opening = _opening(self.partition, ledger_id, len(ledger))
         arguments = OPENING_ARGUMENTS + 2 * len(ledger) + 2 * len(self)
@@ -95,6 +96,13 @@ class Call:
         """The same, with an error of its own for each."""
         for receipt in self._receipts:
             _tell(receipt.refused, Unavailable(reason))
+
+
+@lru_cache(100_000)
+def _field(project: str) -> tuple[str, bytes]:
+    """The ledger's field that counts a project's appends, and the same on the wire."""
+    name = field(project, ACCEPTED)
+    return name, bulk(name.encode())
 
 
 @lru_cache(1024)

@@ -37,6 +37,16 @@ class Connection(Protocol):
         """Close now, unless a request has begun to arrive or is being answered."""
 
 
+class Successor(Connection, Protocol):
+    """A connection's protocol that can take it over in the middle."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+
+
 class Connections:
     """The connections of one gateway. `run` must be running for times to be kept."""
 

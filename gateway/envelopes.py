@@ -11,7 +11,16 @@ import time
 from collections.abc import Callable, Sequence
 
 from core.compression import parse_encoding
-from core.envelope import Envelope, Signed, claim, entry_of, read_envelope, type_of, verify_envelope
+from core.envelope import (
+    Envelope,
+    Signed,
+    claim,
+    entry_of,
+    is_signed_by,
+    read_envelope,
+    type_of,
+    verify_envelope,
+)
 from core.errors import AuthFailure, Reason, Rejected, Unavailable, unauthorized
 from core.head import Head
 from core.settings import Settings
@@ -21,6 +30,7 @@ from gateway.api.identity import Identity
 from gateway.backlog import Backlog
 from gateway.keyring import Credentials, Keyring
 from gateway.quotas import Quotas
+from gateway.secret_uses import NoteMadeBy
 from gateway.sessions import Sessions
 from runtime.queue import QUEUE_ERRORS
 
@@ -40,6 +50,7 @@ class Envelopes:
         backlog: Backlog,
         quotas: Quotas,
         spools: Callable[[], bool],
+        note_use: NoteMadeBy,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._identity = identity
@@ -48,6 +59,7 @@ class Envelopes:
         self._backlog = backlog
         self._quotas = quotas
         self._spools = spools
+        self._note_use = note_use
         self._clock = clock
         self._window_s = settings.window_s
         self._limits = settings.limits()
@@ -65,6 +77,8 @@ class Envelopes:
         if credentials is None:
             credentials = await self._keyring.load(signed.project)
         mac = _verify(credentials, signed, now_ms)
+        if credentials.rotating:
+            self._note_use(signed.project, credentials, lambda key: is_signed_by(key, signed, mac))
         if caller.user_id is None or not caller.may(credentials.owner_id):
             raise Rejected(Reason.FORBIDDEN, FOREIGN)
         self._pay(signed.project, credentials, len(body))

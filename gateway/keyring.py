@@ -13,7 +13,7 @@ Cost          The first request of a project, and one each time its entry expire
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from redis.asyncio import Redis
 
@@ -21,9 +21,10 @@ from core.auth import Key, keyed
 from core.errors import Reason, Unavailable
 from core.metrics import Meter, Metric
 from core.ports import ProjectKeys, ProjectStore
+from gateway.channel import follow
 from gateway.key_cache import CHANNEL, UNKNOWN_TTL_S, KeyCache
 from runtime.log import get_log
-from runtime.queue import QUEUE_ERRORS, Backoff
+from runtime.queue import QUEUE_ERRORS
 from store.sealing import Sealer, SealError
 
 log = get_log()
@@ -36,28 +37,36 @@ CHANNEL_POLL_S = 5
 class Credentials:
     """A project's opened keys; `status` is None for a project that does not exist."""
 
-    __slots__ = ("_keys", "_rotating", "_secrets", "owner_id", "status")
+    __slots__ = ("_keys", "_secrets", "names", "owner_id", "rotating", "status")
 
     def __init__(
         self,
         status: str | None,
         secrets: tuple[tuple[Key, int | None], ...],
+        names: tuple[bytes, ...] = (),
         owner_id: str | None = None,
     ) -> None:
-        """secrets: key, expires_ms; newest first."""
+        """secrets: key, expires_ms; newest first. names: their sealed forms, in that order."""
         self.status = status
+        self.names = names
         self.owner_id = owner_id
         self._secrets = secrets
         self._keys = [key for key, expires_ms in secrets if expires_ms is None]
-        self._rotating = len(self._keys) < len(secrets)
+        self.rotating = len(self._keys) < len(secrets)  # there is more than one secret
 
     def live(self, now_ms: float) -> list[Key]:
         """The keys that verify now; at least one."""
-        if not self._rotating:
+        if not self.rotating:
             return self._keys
-        return [
+        live = [
             key for key, expires_ms in self._secrets if expires_ms is None or expires_ms > now_ms
         ]
+        self.rotating = len(live) > len(self._keys)  # once the grace is over, no more is asked
+        return live
+
+    def named(self) -> Iterator[tuple[bytes, Key]]:
+        """Each secret's sealed form and key, expired ones included."""
+        return zip(self.names, (key for key, _ in self._secrets), strict=True)
 
 
 class _Shelf(dict[str, tuple[Credentials, float]]):
@@ -142,23 +151,9 @@ class Keyring:
 
     async def follow(self, queue: Redis) -> None:
         """Listen for changes until cancelled; reconnects, and then trusts nothing it had."""
-        backoff = Backoff()
-        while True:
-            try:
-                async with queue.pubsub(ignore_subscribe_messages=True) as channel:
-                    await channel.subscribe(CHANNEL)
-                    await channel.get_message(timeout=CHANNEL_POLL_S)  # the confirmation
-                    self.forget_all()
-                    backoff.reset()
-                    while True:
-                        message = await channel.get_message(timeout=CHANNEL_POLL_S)
-                        if message is None:
-                            await channel.ping()
-                        elif message["type"] == "message":
-                            self.forget(message["data"].decode())
-            except QUEUE_ERRORS as error:
-                log.debug("key changes are not followed", error=str(error))
-            await backoff.wait()
+        await follow(
+            queue, CHANNEL, heard=self.forget, missed=self.forget_all, poll_s=CHANNEL_POLL_S
+        )
 
     def _finish(self, project_id: str, lookup: asyncio.Task[Credentials]) -> None:
         if self._lookups.get(project_id) is lookup:
@@ -208,4 +203,5 @@ class Keyring:
         except SealError as error:
             log.error("secret does not open", project=project_id, check="CONTOX_MASTER_KEY")  # noqa: TRY400
             raise Unavailable(Reason.QUEUE_UNAVAILABLE) from error
-        return Credentials(keys.status, opened, keys.owner_id)
+        names = tuple(secret.sealed for secret in keys.secrets)
+        return Credentials(keys.status, opened, names, keys.owner_id)

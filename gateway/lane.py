@@ -10,12 +10,12 @@ Cost          A connection that was handed over stays with aiohttp.
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import cast
 
 from core.errors import NotAccepted, Reason, Rejected, Unavailable
 from core.head import Head
 from gateway.answers import Answer
-from gateway.connections import HEAD_LATE, Connection, Connections
+from gateway.connections import HEAD_LATE, Connections, Successor
 from gateway.endpoint import Endpoint
 from gateway.plain_head import END, HEAD_BYTES_MAX, LINE, PlainHead, read_plain
 from gateway.render import render
@@ -23,17 +23,8 @@ from gateway.turn import Turn
 
 READ_AHEAD_BYTES = 64 << 10  # of requests whose turn has not come
 KEEP_ALIVE_S = 75
+LINE_BYTES, END_BYTES = len(LINE), len(END)
 LINGER_S = 1  # to let a client read why it was cut off, before the connection closes
-
-
-class Successor(Connection, Protocol):
-    """A connection's protocol that can take it over in the middle."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
-
-    def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
 
 
 class Lane(asyncio.Protocol):
@@ -126,18 +117,19 @@ class Lane(asyncio.Protocol):
 
     def take(self) -> tuple[Head, bytes] | None:
         """See gateway.ready.Served."""
-        if self.turn.busy or self._stalled or self._closing:
-            self._pause_reading(len(self._buffer) - self._at > READ_AHEAD_BYTES)
+        turn, buffer = self.turn, self._buffer
+        if turn.busy or self._stalled or self._closing:
+            self._pause_reading(len(buffer) - self._at > READ_AHEAD_BYTES)
             return None
         if self._paused:
             self._pause_reading(False)
-        plain = self._head or (self._take_head() if self._buffer else None)
+        plain = self._head or self._take_head(buffer)
         if plain is None:
             return None
         head, length = plain
-        buffer, at = self._buffer, self._at
-        end = at + length
-        if len(buffer) < end:
+        at = self._at
+        end, size = at + length, len(buffer)
+        if size < end:
             self._wait_for_body(plain)
             return None
         try:
@@ -148,11 +140,11 @@ class Lane(asyncio.Protocol):
         self._counted = 0  # all of it counts as the request's from here on
         if self._head is not None:
             self._body_is_over()
-        if end == len(buffer):
+        if end == size:
             self._buffer, self._at, self._searched = b"", 0, 0
         else:
             self._at = self._searched = end
-        self.turn.busy = True  # from now on, since it may be asked again before that begins
+        turn.busy = True  # from now on, since it may be asked again before that begins
         return head, bytes(buffer[at:end])
 
     def answered(self, answer: Answer, *, close: bool) -> None:
@@ -162,22 +154,21 @@ class Lane(asyncio.Protocol):
         if self._buffer:
             self._connections.ready.add(self)
 
-    def _take_head(self) -> PlainHead | None:
+    def _take_head(self, buffer: bytes | bytearray) -> PlainHead | None:
         """Read the next head; None: it is not there yet, or not for the lane."""
-        buffer, at = self._buffer, self._at
-        line = buffer[at : at + len(LINE)]
-        if line != LINE and not LINE.startswith(line):
-            self._hand_over()
-            return None
-        end = buffer.find(END, max(at, self._searched))
-        if end < 0:
-            self._searched = max(at, len(buffer) - len(END) + 1)
-            self._owes_head = True
-            self._connections.head_begins(self)
-            if len(buffer) - at > HEAD_BYTES_MAX:
+        at = self._at
+        line = buffer[at : at + LINE_BYTES]
+        if line != LINE:
+            if not LINE.startswith(line):
                 self._hand_over()
+            elif line:
+                self._wait_for_head(buffer)
             return None
-        end += len(END)
+        end = buffer.find(END, self._searched)
+        if end < 0:
+            self._wait_for_head(buffer)
+            return None
+        end += END_BYTES
         plain = read_plain(bytes(buffer[at:end])) if end - at <= HEAD_BYTES_MAX else None
         if plain is None or plain[1] > self._receiving.body_bytes_max:
             self._hand_over()
@@ -187,6 +178,14 @@ class Lane(asyncio.Protocol):
             self._owes_head = False
             self._connections.head_ends(self)
         return plain
+
+    def _wait_for_head(self, buffer: bytes | bytearray) -> None:
+        """Part of a head is there: it must be complete in time, and not too long."""
+        self._searched = max(self._at, len(buffer) - END_BYTES + 1)
+        self._owes_head = True
+        self._connections.head_begins(self)
+        if len(buffer) - self._at > HEAD_BYTES_MAX:
+            self._hand_over()
 
     def _wait_for_body(self, plain: PlainHead) -> None:
         """Part of a body is there: it counts, and the rest is waited for, but not for ever."""

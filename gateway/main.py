@@ -20,15 +20,18 @@ from gateway.spool_orphans import adopt
 from gateway.tier import check_at_start
 from runtime.background import Background
 from runtime.figures import SharedFigures
+from runtime.garbage import set_aside
 from runtime.log import get_log
 from runtime.queue import open_queue
 from runtime.stop import stop_event
 from runtime.waiting import told
 from store.accounts import SqlProjects
 from store.engine import open_engine
+from store.events import SqlEvents
 from store.ledger import SqlLedger
 from store.migrate import migrate_at_start
 from store.sealing import Sealer, check_master_key
+from store.sessions import SqlSessions
 from store.users import SqlApiKeys, SqlUsers
 
 log = get_log()
@@ -45,6 +48,7 @@ async def run(
     """
     stop = stop_event(patient=place.count > 1)
     async with serving(settings, stop, place) as gateway:
+        set_aside()
         on_listen()
         await stop.wait()
         gateway.connections.leaving = True
@@ -76,9 +80,10 @@ async def serving(
         stack.push_async_callback(queue.aclose)
         await check_at_start(queue, settings)
         spool = await stack.enter_async_context(opened_spool(settings, meter))
-        users, keys = SqlUsers(engine), SqlApiKeys(engine)
+        counted, users, keys = SqlLedger(engine), SqlUsers(engine), SqlApiKeys(engine)
+        stored = (SqlEvents(engine), SqlSessions(engine))
         outside = Outside(
-            queue, projects, SqlLedger(engine), users, keys, sealer, spool, figures or meter
+            queue, projects, counted, users, keys, *stored, sealer, spool, figures or meter
         )
         gateway = Gateway(settings, outside, meter)
         background = Background(stop)

@@ -9,6 +9,8 @@ from redis.asyncio import Redis
 from core.metrics import Meter, Source
 from core.settings import Settings
 from gateway.admission import Admission
+from gateway.api.last_used import LastUsed
+from gateway.api.project_changes import ProjectChanges
 from gateway.api.wiring import Api
 from gateway.app import build_app
 from gateway.backlog import Backlog
@@ -20,12 +22,16 @@ from gateway.key_cache import KeyCache
 from gateway.keyring import Keyring
 from gateway.publisher import Publisher
 from gateway.quotas import Quotas
+from gateway.secret_uses import SecretName, SecretUses
+from gateway.session_records import SessionRecords
 from gateway.sessions import Sessions
 from gateway.spool import Spool
 from gateway.spool_drain import SpoolDrain
 from store.accounts import SqlProjects
+from store.events import SqlEvents
 from store.ledger import SqlLedger
 from store.sealing import Sealer
+from store.sessions import SqlSessions
 from store.users import SqlApiKeys, SqlUsers
 
 
@@ -37,6 +43,8 @@ class Outside(NamedTuple):
     ledger: SqlLedger
     users: SqlUsers
     keys: SqlApiKeys
+    events: SqlEvents
+    sessions: SqlSessions
     sealer: Sealer
     spool: Spool | None
     figures: Source  # for the metrics page
@@ -53,53 +61,76 @@ class Gateway:
         self.spooled = SpooledQueue(self.publisher, spool) if spool else None
         self.backlog = Backlog(queue, settings, meter)
         self._quotas = Quotas(queue, settings)
+        key_cache = KeyCache(queue, ttl_s=settings.keyring_ttl_s)
         self._keyring = Keyring(
-            cache=KeyCache(queue, ttl_s=settings.keyring_ttl_s),
+            cache=key_cache,
             projects=outside.projects,
             sealer=outside.sealer,
             ttl_s=settings.keyring_ttl_s,
             entries_max=settings.keyring_entries_max,
             meter=meter,
         )
-        away = self._spools if spool else None
-        sessions = Sessions(queue, entries_max=settings.keyring_entries_max, away=away)
+        self._session_records = SessionRecords(outside.sessions)
+        self._sessions = Sessions(
+            queue,
+            entries_max=settings.keyring_entries_max,
+            away=self._spools if spool else None,
+            opened=self._session_records.note,
+        )
+        self._secrets_used: LastUsed[SecretName] = LastUsed(outside.projects)
+        secret_uses = SecretUses(self._secrets_used)
         self.admission = Admission(
             settings,
             keyring=self._keyring,
-            sessions=sessions,
+            sessions=self._sessions,
             queue=self.spooled or self.publisher,
             backlog=self.backlog,
             quotas=self._quotas,
             spools=self._spools,
+            note_use=secret_uses.note,
         )
         self.connections = Connections(settings, meter)
-        self.api = Api(
-            settings,
-            queue=queue,
-            projects=outside.projects,
+        self.api = self._api(key_cache, meter)
+        self.envelopes = self._envelopes(secret_uses)
+        self.endpoint = Endpoint(
+            settings, admission=self.admission, meter=meter, envelopes=self.envelopes
+        )
+
+    def _api(self, key_cache: KeyCache, meter: Meter) -> Api:
+        outside = self._outside
+        return Api(
+            self._settings,
+            queue=outside.queue,
+            changes=ProjectChanges(outside.projects, outside.sealer, key_cache),
+            events=outside.events,
+            sessions=outside.sessions,
+            open_sessions=self._sessions,
             ledger=outside.ledger,
             users=outside.users,
             keys=outside.keys,
             meter=meter,
-            spooled=spool.events_of if spool else None,
+            spooled=outside.spool.events_of if outside.spool else None,
         )
-        self.envelopes = Envelopes(
-            settings,
+
+    def _envelopes(self, secret_uses: SecretUses) -> Envelopes:
+        return Envelopes(
+            self._settings,
             identity=self.api.identity,
             keyring=self._keyring,
-            sessions=sessions,
+            sessions=self._sessions,
+            note_use=secret_uses.note_made_by,
             backlog=self.backlog,
             quotas=self._quotas,
             spools=self._spools,
-        )
-        self.endpoint = Endpoint(
-            settings, admission=self.admission, meter=meter, envelopes=self.envelopes
         )
 
     def tasks(self) -> list[Coroutine[Any, Any, None]]:
         """What must run beside the requests, until cancelled."""
         tasks = [
             self._keyring.follow(self._outside.queue),
+            self._sessions.follow(),
+            self._session_records.run(),
+            self._secrets_used.run(),
             self.publisher.run(),
             self.backlog.run(),
             self._quotas.run(),

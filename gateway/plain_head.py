@@ -1,7 +1,7 @@
 """The head of a plain request: the only kind that the lane (gateway/lane.py) serves itself.
 
-Plain is what no two readers can understand in two ways: one POST to the endpoint in HTTP/1.1, one
-Content-Length in digits, no header that counts given twice, no framing or hop-by-hop header that
+Plain is what no two readers can understand in two ways: one POST to the endpoint in HTTP/1.1, a
+Host, one Content-Length in digits, no header given twice, no framing or hop-by-hop header that
 asks for anything, and a head that is short. httptools (llhttp) must accept it, too. Whatever else
 comes is for aiohttp to judge.
 """
@@ -28,6 +28,7 @@ ASKS_FOR_MORE = frozenset(
         b"http2-settings",
         b"keep-alive",
         b"proxy-connection",
+        b"sec-websocket-key1",
         b"te",
         b"trailer",
         b"transfer-encoding",
@@ -82,5 +83,7 @@ def _shape(names: tuple[bytes, ...]) -> Pick | None:
         return None
     at = {name.lower(): index for index, name in enumerate(names)}
     if len(at) < len(names) or not at.keys().isdisjoint(ASKS_FOR_MORE):  # twice, in other case
+        return None
+    if b"host" not in at:
         return None
     return itemgetter(*(at.get(name, -1) for name in PICKED))

@@ -13,6 +13,7 @@ from gateway.turn import Turn
 from runtime.log import get_log
 
 log = get_log()
+BUG = "a connection was not served"
 
 
 class Served(Protocol):
@@ -45,9 +46,13 @@ class Ready:
         for served in waiting:
             try:
                 if request := served.take():
-                    taken.append((served.turn, request))
+                    taken.append((served, *request))
             except Exception:  # said loudly, and no reason to leave the others waiting
-                log.exception("a connection was not served")
+                log.exception(BUG)
                 served.abort()
-        for turn, (head, body) in taken:
-            turn.begin(head, body)
+        for served, head, body in taken:
+            try:
+                served.turn.begin(head, body)
+            except Exception:
+                log.exception(BUG)
+                served.abort()

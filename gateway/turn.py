@@ -95,18 +95,16 @@ class Turn:
 
     def _end(self, answer: Answer, *, close: bool = False) -> None:
         """The answer is known; it may be held back."""
-        self._admitted = None
+        self._admitted = self._task = None
         self._endpoint.receiving.drop(self._body_bytes)
         if answer.kind.status == HELD_BACK:
             self._start(self._hold_back(answer))
-        else:
-            self._tell(answer, close=close)
+            return
+        self.busy = False
+        self._asker.answered(answer, close=close)
 
     async def _hold_back(self, answer: Answer) -> None:
         await self._endpoint.hold_back()
-        self._tell(answer, close=False)
-
-    def _tell(self, answer: Answer, *, close: bool) -> None:
         self._task = None
         self.busy = False
-        self._asker.answered(answer, close=close)
+        self._asker.answered(answer, close=False)

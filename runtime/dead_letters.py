@@ -142,7 +142,7 @@ async def _newest_first(
             replies = await pipe.execute()
         for partition, reply in zip(empty, replies, strict=True):
             if reply:
-                read[partition] = [_letter(partition, *entry) for entry in reversed(reply)]
+                read[partition] = [letter_of(partition, *entry) for entry in reversed(reply)]
                 ends[partition] = "(" + read[partition][0].id.in_stream
                 heapq.heappush(heap, _order(read[partition][-1].id))
         empty = []
@@ -184,7 +184,7 @@ async def all_ids(queue: Redis, partitions: int, *, project: str | None) -> list
         while True:
             key = dead_letter_key(partition)
             reply: Any = await queue.xrange(key, min=after, count=READ_LETTERS)
-            letters = [_letter(partition, *entry) for entry in reply]
+            letters = [letter_of(partition, *entry) for entry in reply]
             found += [letter.id for letter in letters if project in (None, letter.project)]
             if len(letters) < READ_LETTERS:
                 break
@@ -256,12 +256,13 @@ async def _read(queue: Redis, letter_ids: Sequence[LetterId]) -> list[Letter | N
             pipe.xrange(dead_letter_key(each.partition), min=each.in_stream, max=each.in_stream)
         replies = await pipe.execute()
     return [
-        _letter(each.partition, *reply[0]) if reply else None
+        letter_of(each.partition, *reply[0]) if reply else None
         for each, reply in zip(letter_ids, replies, strict=True)
     ]
 
 
-def _letter(partition: int, entry_id: bytes, fields: dict[bytes, bytes]) -> Letter:
+def letter_of(partition: int, entry_id: bytes, fields: dict[bytes, bytes]) -> Letter:
+    """The letter that an entry of a partition's dead letters is."""
     ms, _, number = entry_id.decode().partition("-")
     identity = LetterId(partition, int(ms), int(number))
     project = fields.get(b"project", UNKNOWN.encode()).decode(errors="replace")

@@ -10,7 +10,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import structlog
+# structlog imports rich if it is there, only to format tracebacks: a role's start need not wait.
+sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+import structlog  # noqa: E402
+
+if sys.modules["rich"] is None:
+    del sys.modules["rich"]
 
 KEYS_MAX = 1_000
 

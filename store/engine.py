@@ -5,11 +5,11 @@ that a commit is on disk when the worker deletes the entry from the stream.
 """
 
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
@@ -33,24 +33,13 @@ SQLITE_PRAGMAS = (
     f"PRAGMA cache_size=-{SQLITE_CACHE_KIB}",
     f"PRAGMA busy_timeout={SQLITE_BUSY_MS}",
 )
-REFUSED_BY_STORE = (
-    IntegrityError,
-    DataError,
-    sqlite3.IntegrityError,
-    sqlite3.DataError,
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.RaiseError,  # what a trigger of the operator's raises
+REFUSED_DRIVER_ERRORS = (
+    "DataError",
+    "IntegrityConstraintViolationError",
+    "RaiseError",  # what a trigger of the operator's raises
 )
-STORE_AWAY = (
-    DBAPIError,
-    SQLAlchemyError,
-    sqlite3.Error,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    OSError,
-    TimeoutError,
-)
+AWAY_DRIVER_ERRORS = ("PostgresError", "InterfaceError")
+Errors = tuple[type[BaseException], ...]
 
 
 def open_engine(database_url: str) -> AsyncEngine:
@@ -81,11 +70,30 @@ async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     try:
         async with engine.begin() as connection:
             yield connection
-    except REFUSED_BY_STORE as error:
+    except refused_by_store() as error:
         raise Refused(first_line(error)) from error
-    except STORE_AWAY as error:
+    except store_away() as error:
         sentence = f"The store failed: {first_line(error)}"
         raise Unavailable(Reason.QUEUE_UNAVAILABLE, sentence) from error
+
+
+def refused_by_store() -> Errors:
+    """What is raised for data that the store will not take."""
+    ours = (IntegrityError, DataError, sqlite3.IntegrityError, sqlite3.DataError)
+    return (*ours, *_of_asyncpg(REFUSED_DRIVER_ERRORS))
+
+
+def store_away() -> Errors:
+    """What is raised where time or an operator must help."""
+    ours = (DBAPIError, SQLAlchemyError, sqlite3.Error, OSError, TimeoutError)
+    return (*ours, *_of_asyncpg(AWAY_DRIVER_ERRORS))
+
+
+def _of_asyncpg(names: tuple[str, ...]) -> Errors:
+    """Errors of a driver that is imported with the first engine for PostgreSQL: a start on SQLite
+    need not wait for it."""
+    driver = sys.modules.get("asyncpg")
+    return tuple(getattr(driver, name) for name in names) if driver else ()
 
 
 def first_line(error: BaseException) -> str:

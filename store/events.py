@@ -7,19 +7,16 @@ PostgreSQL  A binary COPY straight into the table. A key that is there already r
             batch goes through a temporary table, from which what is new is moved, which costs
             twice as much. So do the next few, since duplicates seldom come alone.
 
-Either way what is new is counted per project in the same transaction, and ON CONFLICT names the
-key: SQLite's INSERT OR IGNORE would also skip, in silence, rows that break any other rule.
+Either way what is new is counted in the same transaction (store/tallies.py), and ON CONFLICT names
+the key: SQLite's INSERT OR IGNORE would also skip, in silence, rows that break any other rule.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Mapping
 from functools import lru_cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any
 
-import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -27,15 +24,21 @@ from core.errors import Refused
 from core.event import Row
 from core.ports import EventFilter, Page, cursor_after, parse_cursor
 from store.engine import transaction
-from store.schema import events
+from store.schema import events, ingest_sessions
+from store.tallies import add, tallied, tally
 
 COLUMNS = list(Row._fields)
 NAMES = ", ".join(COLUMNS)
 OWN = ("event_id", "payload")  # columns that differ from row to row
 SQLITE_ROWS = (1_000, 100)  # in one statement; SQLite allows 32,766 parameters
 SMALL_BYTES = 4 << 10  # on average: a statement keeps what was bound until it is used again
+NEVER = (1, 0)  # the span of a session without events
 PAYLOAD = itemgetter(COLUMNS.index("payload"))
+UNIQUE_VIOLATION = "23505"  # PostgreSQL's code, see its manual, appendix A
 STAGED_WRITES = 16  # through the temporary table after a duplicate
+TALLIED = "project_id, session_id, received_ms"
+TALLY = "project_id, session_id, count(*), min(received_ms), max(received_ms)"
+PER_SESSION = "GROUP BY project_id, session_id"
 CREATE_STAGING = """
     CREATE TEMPORARY TABLE IF NOT EXISTS staged_events (
         project_id text, event_id text, session_id text, event text, payload json,
@@ -44,14 +47,10 @@ CREATE_STAGING = """
 INSERT_STAGED = f"""
     WITH new AS (
         INSERT INTO events ({NAMES}) SELECT {NAMES} FROM staged_events
-        ON CONFLICT (project_id, event_id) DO NOTHING RETURNING project_id)
-    SELECT project_id, count(*) FROM new GROUP BY project_id"""  # noqa: S608 - our own columns
+        ON CONFLICT (project_id, event_id) DO NOTHING RETURNING {TALLIED})
+    SELECT {TALLY} FROM new {PER_SESSION}"""  # noqa: S608 - our own columns
 LAST_ROW = "SELECT coalesce(max(rowid), 0) FROM events"
-COUNT_AFTER = """
-    SELECT project_id, count(*) FROM events WHERE rowid > ? GROUP BY project_id"""
-ADD_COUNT = sa.text("""
-    INSERT INTO stored_counts (project_id, stored) VALUES (:project, :new)
-    ON CONFLICT (project_id) DO UPDATE SET stored = stored_counts.stored + excluded.stored""")
+TALLY_AFTER = f"SELECT {TALLY} FROM events WHERE rowid > ? {PER_SESSION}"  # noqa: S608
 
 
 class SqlEvents:
@@ -68,34 +67,78 @@ class SqlEvents:
 
     async def page(self, wanted: EventFilter, *, limit: int, cursor: str | None = None) -> Page:
         """See core.ports.EventStore."""
-        payload = sa.cast(events.c.payload, sa.Text).label("payload")
-        columns = [payload if name == "payload" else events.c[name] for name in COLUMNS]
-        position = sa.tuple_(events.c.received_ms, events.c.event_id)
-        query = (
-            sa.select(*columns)
-            .where(*_conditions(wanted))
-            .order_by(events.c.received_ms.desc(), events.c.event_id.desc())
-            .limit(limit + 1)
-        )
-        if cursor is not None:
-            query = query.where(position < sa.tuple_(*parse_cursor(cursor)))
+        before = None if cursor is None else parse_cursor(cursor)
         async with transaction(self._engine) as connection:
+            span = await _span(connection, wanted)
+            query = page_query(wanted, span, before).limit(limit + 1)
             rows = [Row(*row) for row in await connection.execute(query)]
         last = rows[limit - 1] if len(rows) > limit else None
         return Page(rows[:limit], cursor_after(last) if last else None)
 
+    async def get(self, project_id: str, event_id: str) -> Row | None:
+        """See core.ports.EventStore."""
+        query = sa.select(*_columns()).where(
+            events.c.project_id == project_id, events.c.event_id == event_id
+        )
+        async with transaction(self._engine) as connection:
+            row = (await connection.execute(query)).first()
+        return Row(*row) if row else None
 
-def _conditions(wanted: EventFilter) -> list[sa.ColumnElement[bool]]:
-    conditions = [events.c.project_id == wanted.project_id]
+    async def delete(self, project_id: str, *, limit: int) -> int:
+        """See core.ports.EventStore."""
+        of_project = events.c.project_id == project_id
+        ids = sa.select(events.c.event_id).where(of_project).order_by(events.c.event_id)
+        async with transaction(self._engine) as connection:
+            last = (await connection.execute(ids.limit(1).offset(limit - 1))).scalar()
+            up_to = sa.true() if last is None else events.c.event_id <= last
+            done = await connection.execute(sa.delete(events).where(of_project, up_to))
+            return done.rowcount
+
+
+def page_query(
+    wanted: EventFilter, span: tuple[int, int] | None, before: tuple[int, str] | None
+) -> sa.Select[Any]:
+    """The page's rows, newest first.
+
+    span: when the first and the last event of the session that is wanted were received; before: the
+    position that the page continues after. Of several bounds on one side the narrowest is found
+    here: SQLite would walk the index from the first one that it meets.
+    """
+    position = sa.tuple_(events.c.received_ms, events.c.event_id)
+    lower = [wanted.after_ms + 1] if wanted.after_ms is not None else []
+    upper = [before] if before is not None else []
+    upper += [(wanted.before_ms, "")] if wanted.before_ms is not None else []
+    if span is not None:
+        lower, upper = [*lower, span[0]], [*upper, (span[1] + 1, "")]
+    query = sa.select(*_columns()).where(events.c.project_id == wanted.project_id)
     if wanted.session_id is not None:
-        conditions.append(events.c.session_id == wanted.session_id)
+        query = query.where(events.c.session_id == wanted.session_id)
     if wanted.event is not None:
-        conditions.append(events.c.event == wanted.event)
-    if wanted.after_ms is not None:
-        conditions.append(events.c.received_ms > wanted.after_ms)
-    if wanted.before_ms is not None:
-        conditions.append(events.c.received_ms < wanted.before_ms)
-    return conditions
+        query = query.where(events.c.event == wanted.event)
+    if lower:
+        query = query.where(events.c.received_ms >= max(lower))
+    if upper:
+        query = query.where(position < sa.tuple_(*min(upper)))
+    return query.order_by(events.c.received_ms.desc(), events.c.event_id.desc())
+
+
+async def _span(connection: AsyncConnection, wanted: EventFilter) -> tuple[int, int] | None:
+    """When the events of the session that is wanted were received; None if none is wanted."""
+    if wanted.session_id is None:
+        return None
+    query = sa.select(ingest_sessions.c.first_ms, ingest_sessions.c.last_ms).where(
+        ingest_sessions.c.id == wanted.session_id,
+        ingest_sessions.c.project_id == wanted.project_id,
+        ingest_sessions.c.first_ms.is_not(None),
+    )
+    row = (await connection.execute(query)).first()
+    return (row[0], row[1]) if row else NEVER
+
+
+def _columns() -> list[sa.ColumnElement[Any]]:
+    """Row's; the payload as text."""
+    payload = sa.cast(events.c.payload, sa.Text).label("payload")
+    return [payload if name == "payload" else events.c[name] for name in COLUMNS]
 
 
 class _SqliteWriter:
@@ -114,9 +157,9 @@ class _SqliteWriter:
             await _insert(driver, rows)
             ((now_last,),) = await driver.execute_fetchall(LAST_ROW)
             if now_last - last == len(rows):  # they are numbered one after another
-                return await _count(connection, _per_project(rows))
-            found = await driver.execute_fetchall(COUNT_AFTER, (last,))
-            return await _count(connection, dict(found))
+                return await add(connection, tally(rows))
+            found = await driver.execute_fetchall(TALLY_AFTER, (last,))
+            return await add(connection, tallied(found))
 
 
 async def _insert(driver: Any, rows: list[Row]) -> None:
@@ -174,7 +217,7 @@ class _PostgresWriter:
             try:
                 return await self._write_new(rows)
             except Refused as error:
-                if not isinstance(error.__cause__, asyncpg.UniqueViolationError):
+                if getattr(error.__cause__, "sqlstate", None) != UNIQUE_VIOLATION:
                     raise
                 self._staged = STAGED_WRITES
         self._staged -= 1
@@ -183,14 +226,14 @@ class _PostgresWriter:
     async def _write_new(self, rows: list[Row]) -> int:
         async with transaction(self._engine) as connection:
             await _copy(connection, "events", rows)
-            return await _count(connection, _per_project(rows))
+            return await add(connection, tally(rows))
 
     async def _write_staged(self, rows: list[Row]) -> int:
         async with transaction(self._engine) as connection:
             await connection.exec_driver_sql(CREATE_STAGING)
             await _copy(connection, "staged_events", rows)
             found = await connection.exec_driver_sql(INSERT_STAGED)
-            return await _count(connection, _counts(found))
+            return await add(connection, tallied(found.all()))
 
 
 async def _copy(connection: AsyncConnection, table: str, rows: list[Row]) -> None:
@@ -202,19 +245,3 @@ async def _copy(connection: AsyncConnection, table: str, rows: list[Row]) -> Non
 async def _driver(connection: AsyncConnection) -> Any:
     """The connection of aiosqlite or asyncpg; its errors are those of its own database."""
     return (await connection.get_raw_connection()).driver_connection
-
-
-def _counts(found: sa.CursorResult[Any]) -> dict[str, int]:
-    return {row["project_id"]: row["count"] for row in found.mappings()}
-
-
-def _per_project(rows: list[Row]) -> Counter[str]:
-    return Counter(map(itemgetter(0), rows))
-
-
-async def _count(connection: AsyncConnection, new: Mapping[str, int]) -> int:
-    """Add to the counts of stored events; in the order of ids, so that workers cannot deadlock."""
-    values = [{"project": project, "new": count} for project, count in sorted(new.items()) if count]
-    if values:
-        await connection.execute(ADD_COUNT, values)
-    return sum(new.values())

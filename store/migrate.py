@@ -10,7 +10,7 @@ from sqlalchemy import URL, Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.settings import SettingError
-from store.engine import STORE_AWAY, first_line
+from store.engine import Errors, first_line, store_away
 
 START_WAIT_S = 60
 RETRY_S = 1
@@ -31,11 +31,12 @@ async def migrate_at_start(
     """
     loop = asyncio.get_running_loop()
     until_s = loop.time() + (0 if engine.dialect.name == "sqlite" else wait_s)
+    expected: Errors = (*store_away(), sqlite3.Error)
     while True:
         try:
             _check_file(engine.url)
             return await migrate(engine)
-        except (*STORE_AWAY, sqlite3.Error) as error:
+        except expected as error:
             if loop.time() >= until_s:
                 reason = first_line(error)
                 raise SettingError(f"CONTOX_DATABASE_URL cannot be used: {reason}") from None

@@ -5,7 +5,6 @@ and refuses \\u0000) and SQLite's TEXT.
 """
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
 metadata = sa.MetaData(
     naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"}
@@ -40,13 +39,22 @@ projects = sa.Table(
     "projects",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("name", sa.Text, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("created_ms", sa.BigInteger, nullable=False),
     sa.Column("updated_ms", sa.BigInteger, nullable=False),
-    sa.Column("owner_id", sa.Text, sa.ForeignKey("users.id"), index=True),
+    sa.Column("owner_id", sa.Text, sa.ForeignKey("users.id")),
     sa.Column("description", sa.Text, nullable=False, server_default=""),
     sa.Column("visibility", sa.Text, nullable=False, server_default="private"),
+    sa.Index(None, "owner_id", "name", unique=True),
+)
+# A name is its owner's alone; to an index, one NULL is unlike another.
+sa.Index(
+    "ix_projects_name_of_nobody",
+    projects.c.name,
+    unique=True,
+    sqlite_where=projects.c.owner_id.is_(None),
+    postgresql_where=projects.c.owner_id.is_(None),
 )
 
 secrets = sa.Table(
@@ -59,24 +67,26 @@ secrets = sa.Table(
     sa.Column("last_used_ms", sa.BigInteger),
 )
 
-# What an event's session_id means, once it is known; `source` and `summary` may be unknown.
+# What an event's session_id means; columns in the order of core.sessions.Session. Events are kept
+# whether there is a project or not, and so are their sessions.
 ingest_sessions = sa.Table(
     "ingest_sessions",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("project_id", sa.Text, sa.ForeignKey("projects.id"), nullable=False),
+    sa.Column("project_id", sa.Text, primary_key=True),
     sa.Column("started_ms", sa.BigInteger, nullable=False),
-    sa.Column("status", sa.Text, nullable=False),
     sa.Column("source", sa.Text),
     sa.Column("summary", sa.Text),
     sa.Column("message_count", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("first_ms", sa.BigInteger),
+    sa.Column("last_ms", sa.BigInteger),
     sa.Column("updated_ms", sa.BigInteger, nullable=False),
     sa.Column("closed_ms", sa.BigInteger),
     sa.Index(None, "project_id", "started_ms", "id"),
-    sa.Index(None, "project_id", "status", "started_ms", "id"),
 )
 
-# Columns in the order of core.event.Row.
+# Columns in the order of core.event.Row. An index costs each event's write up to a third more, so
+# there are two; why these, see docs/adr/0008-two-indexes-of-events.md.
 events = sa.Table(
     "events",
     metadata,
@@ -84,12 +94,11 @@ events = sa.Table(
     sa.Column("event_id", sa.Text, primary_key=True),
     sa.Column("session_id", sa.Text, nullable=False),
     sa.Column("event", sa.Text, nullable=False),
-    sa.Column("payload", sa.Text().with_variant(postgresql.JSON(), "postgresql"), nullable=False),
+    sa.Column("payload", sa.Text().with_variant(sa.JSON(), "postgresql"), nullable=False),
     sa.Column("occurred_ms", sa.BigInteger),
     sa.Column("received_ms", sa.BigInteger, nullable=False),
     sa.Column("source", sa.Text),
     sa.Index(None, "project_id", "received_ms", "event_id"),
-    sa.Index(None, "project_id", "session_id", "received_ms", "event_id"),
     sa.Index(None, "project_id", "event", "received_ms", "event_id"),
 )
 

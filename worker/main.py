@@ -1,7 +1,6 @@
 """The worker's process: one consumer per partition, status pages, and a stop that finishes."""
 
 import asyncio
-import gc
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from socket import gethostname
@@ -12,6 +11,7 @@ from aiohttp import web
 from core.metrics import Meter
 from core.settings import Settings
 from runtime.background import Background, end
+from runtime.garbage import set_aside
 from runtime.log import get_log
 from runtime.queue import open_queue
 from runtime.status import add_fixed_headers, status_routes
@@ -28,7 +28,6 @@ from worker.drain import Drain
 log = get_log()
 FINISH_S = 20  # for the batch in hand, after SIGTERM
 SHUTDOWN_S = 1  # for the status pages
-GARBAGE = (100_000, 50, 100)  # new objects, and passes of each generation, before a collection
 
 
 async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _port: None) -> None:
@@ -37,7 +36,7 @@ async def run(settings: Settings, on_listen: Callable[[int], None] = lambda _por
     on_listen: called with the status pages' port. Raises OSError if it cannot listen.
     """
     stop = stop_event()
-    _collect_seldom()
+    set_aside()  # a batch is tens of thousands of objects without a cycle
     async with AsyncExitStack() as stack:
         engine = open_engine(settings.database_url)
         stack.push_async_callback(engine.dispose)
@@ -82,12 +81,6 @@ def _missing(drain: Drain, consumers: Sequence[Consumer], stop: asyncio.Event) -
     leaving = "The worker is shutting down" if stop.is_set() else ""
     stopped = [f"The drain is stopped: {c.breaker.why}" for c in consumers if c.breaker.why]
     return [why for why in (drain.away, *(c.away for c in consumers), leaving) if why] + stopped
-
-
-def _collect_seldom() -> None:
-    """A batch is tens of thousands of objects without a cycle: looking for one costs a third."""
-    gc.freeze()
-    gc.set_threshold(*GARBAGE)
 
 
 class Runs(Protocol):

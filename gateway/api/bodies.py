@@ -1,16 +1,22 @@
 """Reading a JSON body of the API: bounded in bytes and time, and of the shape that is asked for."""
 
 import asyncio
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 from aiohttp import ClientPayloadError, hdrs, web
+from msgspec import Meta
 
 from core.errors import Reason, Rejected
+from core.users import NAME_MAX
 from gateway.answers import JSON
 
 BODY_BYTES_MAX = 64 << 10
 Shape = TypeVar("Shape")
+# A name, as handlers check it: blanks around it do not count.
+Name = Annotated[
+    str, Meta(extra_json_schema={"format": "printable", "minLength": 1, "maxLength": NAME_MAX})
+]
 
 
 async def read_json(request: web.Request, shape: type[Shape], *, timeout_s: float) -> Shape:

@@ -17,13 +17,14 @@ from runtime.log import get_log
 log = get_log()
 LETTERS = "/api/v2/dead-letters"
 PAGE_DEFAULT, PAGE_MAX = 50, 200
+Limit = Annotated[int, Meta(ge=1, le=PAGE_MAX)]
 
 
 class Wanted(msgspec.Struct, rename="camel"):
     """The query parameters of a page."""
 
     project_id: str | UnsetType = UNSET
-    limit: Annotated[int, Meta(ge=1, le=PAGE_MAX)] = PAGE_DEFAULT
+    limit: Limit = PAGE_DEFAULT
     cursor: Annotated[str, Meta(pattern=f"^{dead_letters.ID_TEXT}$")] | UnsetType = UNSET
 
 
@@ -82,7 +83,7 @@ class DeadLetters:
                 self._partitions,
                 project=query.get("projectId") or None,
                 limit=limit_of(query),
-                cursor=query.get("cursor"),
+                cursor=query.get("cursor") or None,
             )
         except ValueError:
             raise Rejected(Reason.BAD_REQUEST, "`cursor` is not one of a page's") from None

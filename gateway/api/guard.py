@@ -51,7 +51,7 @@ class Operation:
     body: Any = None
     query: Any = None
     answer: Any = None
-    status: int = 200
+    status: int | tuple[int, ...] = 200
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ more: see account_cache.py.
 
 import os
 import time
-from typing import Annotated, TypedDict
+from typing import TypedDict
 
 import msgspec
 from aiohttp import web
@@ -18,21 +18,19 @@ from core.ids import ENTROPY_BYTES as ID_BYTES
 from core.ids import key_id
 from core.users import NAME_MAX, ApiKey, ApiKeyStore
 from gateway.api.account_cache import AccountCache
+from gateway.api.bodies import Name
 from gateway.api.guard import Access, Asked, Guard, json_response
 from runtime.log import get_log
 
 log = get_log()
 PATH = "/api/keys"
 KEYS_MAX = 100  # per user
-PRINTABLE = msgspec.Meta(  # the handler checks it, since blanks around it do not count
-    extra_json_schema={"format": "printable", "minLength": 1, "maxLength": NAME_MAX}
-)
 
 
 class NewKey(msgspec.Struct):
     """What a key is made from."""
 
-    name: Annotated[str, PRINTABLE]
+    name: Name
 
 
 class OldKey(msgspec.Struct, rename="camel"):

@@ -6,12 +6,11 @@ from typing import TypedDict
 from aiohttp import web
 from redis.asyncio import Redis
 
-from core.errors import Reason, Rejected
-from core.event import IDENTIFIER
 from core.ledger import Account, Totals, account
 from core.partitions import partition_of
 from core.ports import LedgerStore, ProjectStore
 from gateway.api.guard import Asked, Guard, json_response
+from gateway.api.owned import owned
 from runtime.ledger import count_stream, read_book
 
 Spooled = Callable[[str], Awaitable[int]]
@@ -58,9 +57,7 @@ class Ledgers:
 
     async def _account(self, asked: Asked) -> web.Response:
         project_id = asked.request.match_info["id"]
-        project = await self._projects.find(project_id) if IDENTIFIER(project_id) else None
-        if project is None or project.id != project_id or not asked.caller.may(project.owner_id):
-            raise Rejected(Reason.NOT_FOUND, "There is no such project")
+        await owned(self._projects, asked.caller, project_id)
         found, can_tell = await self._read(project_id)
         shown: Shown = {
             "accepted": found.accepted,
@@ -75,6 +72,10 @@ class Ledgers:
             "balanced": can_tell and not found.lost,
         }
         return json_response(shown)
+
+    async def in_flight(self, project_id: str) -> int:
+        """How many events of a project are in the queue. Raises one of QUEUE_ERRORS."""
+        return (await self._read(project_id))[0].in_flight
 
     async def _read(self, project_id: str) -> tuple[Account, bool]:
         """(the account, whether what is lost can be told)."""

@@ -112,7 +112,7 @@ def _operation(operation: Operation, schemas: dict[Any, Json]) -> Json:
         "security": [] if operation.access is None else [{"bearer": []}, {"cookie": []}],
         "parameters": [*_in_path(operation), *_in_query(operation)],
         "responses": {
-            str(operation.status): _success(operation, schemas),
+            **_successes(operation, schemas),
             **_refusals(_reasons(operation)),
         },
     }
@@ -145,16 +145,32 @@ def _in_query(operation: Operation) -> list[Json]:
     _, components = msgspec.json.schema_components([operation.query], ref_template=TEMPLATE)
     (shape,) = components.values()
     return [
-        {"name": name, "in": "query", "required": name in shape["required"], "schema": schema}
+        {
+            "name": name,
+            "in": "query",
+            "required": name in shape["required"],
+            "schema": schema if name in shape["required"] else _or_empty(schema),
+        }
         for name, schema in shape["properties"].items()
     ]
 
 
-def _success(operation: Operation, schemas: dict[Any, Json]) -> Json:
-    made: Json = {"description": "Done"}
+def _or_empty(schema: Json) -> Json:
+    """What may be left out may be empty, numbers aside."""
+    return schema if schema.get("type") == "integer" else {"anyOf": [schema, {"const": ""}]}
+
+
+def _successes(operation: Operation, schemas: dict[Any, Json]) -> Json:
+    given = operation.status
+    statuses = given if isinstance(given, tuple) else (given,)
+    return {str(status): _success(operation, status, schemas) for status in statuses}
+
+
+def _success(operation: Operation, status: int, schemas: dict[Any, Json]) -> Json:
+    made: Json = {"description": "Done" if status != 202 else "Begun"}
     if operation.path.startswith("/api/"):
         made["headers"] = STANDING
-    if operation.status != 204:
+    if status != 204:
         made["content"] = {JSON: {"schema": schemas.get(operation.answer, {})}}
     return made
 
@@ -166,7 +182,7 @@ def _reasons(operation: Operation) -> tuple[Reason, ...]:
         reasons += KNOWN
     if operation.body is not None:
         reasons += WITH_BODY
-    if operation.body is not None or "{" in operation.path:
+    if operation.body is not None or operation.query is not None or "{" in operation.path:
         reasons += OF_ONE
     return reasons
 

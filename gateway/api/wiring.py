@@ -8,14 +8,17 @@ from aiohttp.typedefs import Middleware
 from redis.asyncio import Redis
 
 from core.metrics import Meter
-from core.ports import LedgerStore, ProjectStore
+from core.ports import EventStore, LedgerStore
+from core.sessions import SessionStore
 from core.settings import Settings
 from core.users import ApiKeyStore, UserStore
 from gateway.api.account_cache import AccountCache
 from gateway.api.addresses import Proxies
 from gateway.api.auth import TRIES_WINDOW_S, Auth, Tries
 from gateway.api.dead_letters import DeadLetters
+from gateway.api.deletions import Deletions
 from gateway.api.edge import WINDOW_S, around
+from gateway.api.events import Events
 from gateway.api.guard import Guard
 from gateway.api.identity import Identity
 from gateway.api.keys import Keys
@@ -23,8 +26,13 @@ from gateway.api.last_used import LastUsed
 from gateway.api.ledgers import Ledgers, Spooled
 from gateway.api.openapi import OpenApi
 from gateway.api.origins import Origins
+from gateway.api.project_changes import ProjectChanges
+from gateway.api.project_secrets import ProjectSecrets
+from gateway.api.projects import Projects
 from gateway.api.rate import RateLimit
+from gateway.api.sessions import Sessions
 from gateway.api.sign_ins import SignIns
+from gateway.sessions import Sessions as OpenSessions
 
 
 class Api:
@@ -35,7 +43,10 @@ class Api:
         settings: Settings,
         *,
         queue: Redis,
-        projects: ProjectStore,
+        changes: ProjectChanges,
+        events: EventStore,
+        sessions: SessionStore,
+        open_sessions: OpenSessions,
         ledger: LedgerStore,
         users: UserStore,
         keys: ApiKeyStore,
@@ -57,13 +68,19 @@ class Api:
             per_address=_tries(queue, "sign-in-address", settings.sign_in_address_tries),
             per_account=_tries(queue, "sign-in-account", settings.sign_in_account_tries),
         )
-        partitions = settings.partitions
+        partitions, projects = settings.partitions, changes.projects
+        ledgers = Ledgers(
+            queue, partitions=partitions, projects=projects, ledger=ledger, spooled=spooled
+        )
+        self._deletions = Deletions(changes, events, sessions, ledgers.in_flight)
         self._resources = (
             Auth(settings, users=users, sign_ins=sign_ins, tries=tries, proxies=proxies),
             Keys(keys, accounts),
-            Ledgers(
-                queue, partitions=partitions, projects=projects, ledger=ledger, spooled=spooled
-            ),
+            Projects(changes, self._deletions),
+            ProjectSecrets(changes, events, grace_s=settings.secret_grace_s),
+            ledgers,
+            Sessions(sessions, projects, open_sessions),
+            Events(events, projects, queue, partitions=partitions),
             DeadLetters(queue, partitions=partitions),
             OpenApi(),
         )
@@ -76,7 +93,7 @@ class Api:
 
     def tasks(self) -> list[Coroutine[Any, Any, None]]:
         """What must run beside the requests, until cancelled."""
-        return [self._last_used.run()]
+        return [self._last_used.run(), self._deletions.run()]
 
 
 def _tries(queue: Redis, name: str, amount: int) -> RateLimit:

@@ -4,10 +4,10 @@ import pytest
 
 from bench import drain
 from bench.bars import BARS, Bar, judge
-from bench.growth import AGAINST, EMPTY, FULL
+from bench.growth import EMPTY, FULL
 from bench.lineup import PEERS_OF_THE_TABLE
 from bench.peer_table import OURS
-from bench.rounds import CPU
+from bench.rounds import AGAINST, CPU
 
 
 @pytest.mark.parametrize(("figure", "met"), [(1.8, True), (1.81, False)])

@@ -1,7 +1,8 @@
 """Growth, in small systems."""
 
-from bench.growth import AGAINST, FIRST, Size, filled, measure
+from bench.growth import FIRST, Size, filled, measure
 from bench.queue_server import Queue
+from bench.rounds import AGAINST
 from bench.servers import Server
 from tests.bench.conftest import TINY
 

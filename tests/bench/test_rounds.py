@@ -5,7 +5,7 @@ import pytest
 from bench.load import Sender, single
 from bench.processes import BenchError
 from bench.queue_server import Queue
-from bench.rounds import CPU, RATE, Figures, interleaved, medians, run
+from bench.rounds import AGAINST, CPU, RATE, Figures, interleaved, medians, run
 from bench.servers import Server
 
 
@@ -21,6 +21,14 @@ def test_interleaved() -> None:
     found = interleaved({"a": lambda: case("a", a), "b": lambda: case("b", b)}, 3)
     assert seen == ["a", "b"] * 3
     assert found == {"a": {"x": 2.0}, "b": {"x": 5.0}}
+
+
+def test_against() -> None:
+    """Against a base each round is a ratio of its own, and the median is theirs."""
+    base, other = [1.0, 10.0, 2.0], [2.0, 30.0, 3.0]
+    cases = {"base": lambda: {CPU: base.pop()}, "other": lambda: {CPU: other.pop()}}
+    found = interleaved(cases, 3, base="base")
+    assert found == {"base": {CPU: 2.0, AGAINST: 1.0}, "other": {CPU: 3.0, AGAINST: 2.0}}
 
 
 def test_medians_of_two() -> None:

@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from cli.accounts import Accounts, new_secret, open_accounts
+from cli.accounts import Accounts, open_accounts
 from cli.errors import CliError
 from core.settings import SettingError
+from core.users import User
 from gateway.key_cache import CHANNEL, KeyCache
 from tests.cli.conftest import Store, free_port
 
@@ -19,13 +20,6 @@ async def accounts(environ: dict[str, str]) -> AsyncIterator[Accounts]:
     """An empty store of projects."""
     async with open_accounts(environ) as accounts:
         yield accounts
-
-
-def test_secrets() -> None:
-    """A secret is 32 bytes of chance, written so that it is known for what it is."""
-    secrets = {new_secret() for _ in range(100)}
-    assert len(secrets) == 100
-    assert {len(bytes.fromhex(secret.removeprefix("whsec_"))) for secret in secrets} == {32}
 
 
 @pytest.mark.parametrize("name", ["a", "ü 😀", "x" * 100, "[bold]"])
@@ -71,7 +65,7 @@ async def test_rotate(accounts: Accounts) -> None:
     rotation = await accounts.rotate(project.id, 60)
     keys = await accounts.projects.keys(project.id)
     assert keys is not None
-    opened = [accounts.sealer.open(s.sealed, project_id=project.id) for s in keys.secrets]
+    opened = [accounts.changes.sealer.open(s.sealed, project_id=project.id) for s in keys.secrets]
     assert await accounts.secret(project.id) == rotation.secret != old
     assert opened == [rotation.secret, old]
     assert keys.secrets[1].expires_ms == rotation.old_expires_ms
@@ -126,3 +120,16 @@ async def test_master_key(environ: dict[str, str], value: str, sentence: str) ->
         async with open_accounts({**environ, "CONTOX_MASTER_KEY": value}):
             pass
     assert str(error.value) == sentence
+
+
+async def test_nobodys(accounts: Accounts) -> None:
+    """A project without an owner is found by its name, whoever else has one of that name."""
+    assert await accounts.nobodys("demo") is None
+    now_ms = int(time.time() * 1000)
+    user = User("user_1", "ada@example.com", "$", "member", "active", now_ms, now_ms)
+    await accounts.users.create(user)
+    hers, _ = await accounts.create("demo", "ada@example.com")
+    assert hers.owner_id == "user_1"
+    assert await accounts.nobodys("demo") is None
+    ours, _ = await accounts.create("demo")
+    assert await accounts.nobodys("demo") == ours

@@ -223,3 +223,12 @@ async def test_store_away(command: Command, url: str) -> None:
     result = await command("events", "--project", "demo", CONTOX_DATABASE_URL=url)
     assert (result.status, result.out, result.err.count("\n")) == (1, "", 1)
     assert result.err.startswith("contox-ingest: CONTOX_DATABASE_URL cannot be used: ")
+
+
+async def test_of_a_deleted_project(events: Command, store: Store) -> None:
+    """Events that a deleted project has left are listed by its id."""
+    await write(store, [row(1)])
+    async with open_accounts(store.environ) as accounts:
+        await accounts.delete(await accounts.find("demo"), events=False)
+    assert (await events("--json")).status == 1
+    assert ids(await events("--project", store.project, "--json")) == ["e0001"]

@@ -7,10 +7,12 @@ import pytest
 from redis.asyncio import Redis
 
 from cli.accounts import open_accounts
+from core.event import Row
+from core.ports import EventFilter
 from gateway.key_cache import CHANNEL
 from tests.cli.conftest import Command, Result, Store, free_port
 
-MEMBERS = ["projectId", "name", "status", "createdAt", "updatedAt"]
+MEMBERS = ["projectId", "name", "status", "ownerId", "createdAt", "updatedAt"]
 
 
 @pytest.fixture
@@ -69,7 +71,7 @@ async def test_list(project: Command, store: Store) -> None:
     two = (await project("create", "two", "--json")).json
     result = await project("list")
     head, *rows = [line.split() for line in result.out.splitlines()]
-    assert head == ["id", "name", "status", "created"]
+    assert head == ["id", "name", "status", "owner", "created"]
     assert [row[:3] for row in rows] == [
         [store.project, "demo", "active"],
         [two["projectId"], "two", "active"],
@@ -100,7 +102,8 @@ async def test_show(project: Command, store: Store, by: str) -> None:
     assert list(content) == [*MEMBERS, "hmacSecret"]
     assert (content["projectId"], content["hmacSecret"]) == (store.project, store.secret)
     shown = (await project("show", argument)).out.splitlines()
-    assert [line.split() for line in shown] == [[name, value] for name, value in content.items()]
+    expected = [[name, str(value)] for name, value in content.items()]
+    assert [line.split() for line in shown] == expected
 
 
 @pytest.mark.parametrize("name", ["show", "rotate-secret"])
@@ -205,3 +208,72 @@ async def test_wrong_store(
     assert (result.status, result.out, result.err.count("\n")) == (1, "", 1)
     assert result.err.startswith(f"contox-ingest: {name} {told}")
     assert len((await command("project", "list", "--json", **store.environ)).json) == 1
+
+
+async def test_rotation_is_shown(project: Command, store: Store) -> None:
+    """While an old secret verifies still, a project is shown with its end and its last use."""
+    rotated = (await project("rotate-secret", "demo", "--json")).json
+    shown = (await project("show", "demo", "--json")).json
+    assert shown["hmacSecret"] == rotated["hmacSecret"] != store.secret
+    assert shown["previousExpiresAt"] == rotated["previousExpiresAt"]
+    assert shown["previousLastUsed"] is None
+
+
+async def test_disable(project: Command, store: Store, queue: Redis) -> None:
+    """A disabled project is shown as such and gateways are told; it can be enabled again."""
+    async with queue.pubsub(ignore_subscribe_messages=True) as channel:
+        await channel.subscribe(CHANNEL)
+        await channel.get_message(timeout=5)  # the subscription stands
+        result = await project("disable", "demo")
+        assert result == (0, "Project demo is disabled.\n", "")
+        message = await channel.get_message(timeout=5)
+        assert message is not None
+        assert message["data"] == store.project.encode()
+    assert (await project("show", "demo", "--json")).json["status"] == "disabled"
+    assert (await project("enable", "demo", "--json")).json["status"] == "active"
+
+
+async def test_owner(project: Command, command: Command, store: Store) -> None:
+    """A project can be a user's; two users may call theirs the same, and then the id counts."""
+    user = ("user", "create", "ada@example.com", "--json", "--data-dir", store.data_dir)
+    redis = {"CONTOX_REDIS_URL": store.environ["CONTOX_REDIS_URL"]}
+    ada = (await command(*user, **redis)).json["userId"]
+    made = (await project("create", "demo", "--owner", "ada@example.com", "--json")).json
+    assert made["ownerId"] == ada
+    result = await project("show", "demo")
+    assert (result.status, result.out) == (1, "")
+    assert result.err == "contox-ingest: Several projects are called 'demo'; name one by its id.\n"
+    assert (await project("show", made["projectId"], "--json")).json["ownerId"] == ada
+    unknown = await project("create", "x", "--owner", "nobody@example.com")
+    assert (unknown.status, unknown.err.split(";")[0]) == (
+        1,
+        "contox-ingest: There is no user 'nobody@example.com'",
+    )
+
+
+@pytest.mark.parametrize("options", [(), ("--name", "dem"), ("--name", "")])
+async def test_delete_asks_for_the_name(
+    project: Command, store: Store, options: tuple[str, ...]
+) -> None:
+    """Without the right name nothing is deleted, and the sentence says what is missing."""
+    result = await project("delete", "demo", *options)
+    told = f"contox-ingest: To delete {store.project}, give its name: --name demo\n"
+    assert result == (1, "", told)
+    assert len((await project("list", "--json")).json) == 1
+
+
+@pytest.mark.parametrize("events", [False, True])
+async def test_delete(project: Command, store: Store, events: bool) -> None:
+    """A project is deleted, and its events only where that is asked for."""
+    async with open_accounts(store.environ) as accounts:
+        rows = [Row(store.project, f"evt_{n}", "sess_1", "a", "{}", None, n) for n in range(2_500)]
+        await accounts.events.write(rows)
+    options = ("--delete-events",) if events else ()
+    result = await project("delete", store.project, "--name", "demo", *options)
+    told = f"Project {store.project} is deleted.\n" + "So are 2,500 events.\n" * events
+    assert result == (0, told, "")
+    assert (await project("list", "--json")).json == []
+    async with open_accounts(store.environ) as accounts:
+        found = await accounts.events.page(EventFilter(store.project), limit=5_000)
+        assert len(found.rows) == (0 if events else 2_500)
+        assert (await accounts.sessions.get("sess_1") is None) == events

@@ -119,6 +119,46 @@ class EventStoreContract:
         found = (await store.page(wanted, limit=10)).rows
         assert [r.received_ms for r in found] == numbers
 
+    async def test_filters_together(self, store: EventStore) -> None:
+        """All filters at once leave what fits each of them, page by page."""
+        rows = [row(n, event=f"e{n % 2}", session_id=f"sess_{n % 3}") for n in range(60)]
+        await store.write(rows)
+        wanted = EventFilter("proj_1", "sess_1", "e1", after_ms=7, before_ms=55)
+        expected = [r.received_ms for r in reversed(rows[8:55]) if r.received_ms % 6 == 1]
+        seen, cursor = list[int](), None
+        while len(seen) < len(expected):
+            page = await store.page(wanted, limit=3, cursor=cursor)
+            seen += [r.received_ms for r in page.rows]
+            cursor = page.cursor
+        assert (seen, cursor) == (expected, None)
+
+    async def test_session_of_another_project(self, store: EventStore) -> None:
+        """A session's id finds nothing in a project that has no event of it."""
+        await store.write([row(1), row(2, project_id="proj_2", session_id="sess_2")])
+        wanted = PROJECT._replace(session_id="sess_2")
+        assert (await store.page(wanted, limit=9)).rows == []
+
+    async def test_session_that_goes_on(self, store: EventStore) -> None:
+        """Events of a session are found however much earlier and later the others were."""
+        for number in (50, 10, 90, 30):
+            await store.write([row(number), row(number + 1, session_id="sess_2")])
+        found = (await store.page(PROJECT._replace(session_id="sess_1"), limit=9)).rows
+        assert [r.received_ms for r in found] == [90, 50, 30, 10]
+
+    async def test_one(self, store: EventStore) -> None:
+        """An event is got by project and id, byte for byte; what is not stored is None."""
+        await store.write([row(1, payload='{ "a":1.0}'), row(2)])
+        assert await store.get("proj_1", "evt_0001") == row(1, payload='{ "a":1.0}')
+        assert await store.get("proj_1", "evt_0009") is None
+        assert await store.get("proj_2", "evt_0001") is None
+
+    async def test_deleted_in_batches(self, store: EventStore) -> None:
+        """A project's events are deleted so many at a time, and nobody else's."""
+        await store.write([row(n) for n in range(5)] + [row(9, project_id="proj_2")])
+        assert [await store.delete("proj_1", limit=2) for _ in range(4)] == [2, 2, 1, 0]
+        assert (await store.page(PROJECT, limit=9)).rows == []
+        assert len((await store.page(EventFilter("proj_2"), limit=9)).rows) == 1
+
     async def test_pages(self, store: EventStore) -> None:
         """Following the cursor shows every row once, equal times included, and then ends."""
         rows = [row(n, received_ms=n // 3) for n in range(10)]
@@ -137,7 +177,9 @@ class EventStoreContract:
         await store.write([row(1), row(2)])
         assert (await store.page(PROJECT, limit=2)).cursor is None
 
-    @pytest.mark.parametrize("cursor", ["", "x", "12", "-a", "1_0-a", "9999999999999999999-a"])
+    @pytest.mark.parametrize(
+        "cursor", ["", "x", "12", "-a", "1-", "1-\0", "1_0-a", "9999999999999999999-a"]
+    )
     async def test_bad_cursor(self, store: EventStore, cursor: str) -> None:
         """A cursor that no page has given raises ValueError."""
         with pytest.raises(ValueError, match="cursor"):

@@ -10,7 +10,7 @@ SECRETS = [SealedSecret(bytes([n]), None) for n in range(5)]
 
 
 class ProjectStoreContract:
-    """Subclasses give a fixture `store`: an empty ProjectStore."""
+    """Subclasses give a fixture `store`, an empty ProjectStore, and `owner`, the id of a user."""
 
     async def test_found_by_id_and_name(self, store: ProjectStore) -> None:
         """A project is found by its id and by its name, and not by another."""
@@ -30,6 +30,61 @@ class ProjectStoreContract:
         await store.create(TWO, SECRETS[0])
         await store.create(ONE, SECRETS[1])
         assert await store.list() == [ONE, TWO]
+
+    async def test_any(self, store: ProjectStore) -> None:
+        """Any one is one of those that are there."""
+        assert await store.any() is None
+        await store.create(ONE, SECRETS[0])
+        assert await store.any() == ONE
+        await store.create(TWO, SECRETS[1])
+        assert await store.any() in {ONE, TWO}
+
+    async def test_got_by_id_alone(self, store: ProjectStore) -> None:
+        """A project is got by its id, not by its name."""
+        await store.create(ONE, SECRETS[0])
+        assert await store.get("proj_1") == ONE
+        assert await store.get("one") is None
+
+    async def test_names_are_their_owners(self, store: ProjectStore, owner: str) -> None:
+        """Two owners may have a name each; by that name alone neither is found."""
+        await store.create(ONE, SECRETS[0])
+        await store.create(TWO._replace(name="one", owner_id=owner), SECRETS[1])
+        with pytest.raises(Conflict):
+            await store.find("one")
+        assert [p.id for p in await store.list(owner)] == ["proj_2"]
+        assert [p.id for p in await store.list()] == ["proj_1", "proj_2"]
+        assert await store.list("user_9") == []
+        with pytest.raises(Conflict):
+            await store.create(TWO._replace(id="proj_3", name="one", owner_id=owner), SECRETS[2])
+
+    async def test_update(self, store: ProjectStore) -> None:
+        """What is changed is changed, and nothing else; an unknown project is no error."""
+        await store.create(ONE, SECRETS[0])
+        await store.update("proj_1", {"name": "uno", "status": "disabled"}, now_ms=7)
+        await store.update("proj_9", {"name": "nine"}, now_ms=7)
+        changed = ONE._replace(name="uno", status="disabled", updated_ms=7)
+        assert await store.list() == [changed]
+        await store.update("proj_1", {}, now_ms=8)
+        assert await store.get("proj_1") == changed._replace(updated_ms=8)
+
+    async def test_update_conflict(self, store: ProjectStore) -> None:
+        """A name that its owner has given already raises Conflict; its own name does not."""
+        await store.create(ONE, SECRETS[0])
+        await store.create(TWO, SECRETS[1])
+        with pytest.raises(Conflict):
+            await store.update("proj_2", {"name": "one"}, now_ms=7)
+        await store.update("proj_2", {"name": "two"}, now_ms=7)
+        assert await store.get("proj_2") == TWO._replace(updated_ms=7)
+
+    async def test_delete(self, store: ProjectStore) -> None:
+        """A project that is deleted is gone with its secrets; deleting it again is no error."""
+        await store.create(ONE, SECRETS[0])
+        await store.create(TWO, SECRETS[1])
+        await store.delete("proj_1")
+        await store.delete("proj_1")
+        assert await store.list() == [TWO]
+        assert await store.keys("proj_1") is None
+        await store.create(ONE, SECRETS[2])
 
     @pytest.mark.parametrize("second", [TWO._replace(id="proj_1"), TWO._replace(name="one")])
     async def test_conflict(self, store: ProjectStore, second: Project) -> None:
@@ -64,3 +119,24 @@ class ProjectStoreContract:
         keys = await store.keys("proj_1")
         assert keys is not None
         assert keys.secrets == (SECRETS[3], SECRETS[1]._replace(expires_ms=40))
+
+    async def test_used(self, store: ProjectStore) -> None:
+        """When a secret was used is kept by its sealed form, but not if that was just before."""
+        await store.create(ONE, SECRETS[0])
+        await store.rotate("proj_1", SECRETS[1], now_ms=10, old_expires_ms=90)
+        old = ("proj_1", SECRETS[0].sealed)
+        await store.used({}, apart_ms=5)
+        for at_ms, kept_ms in ((20, 20), (24, 20), (25, 25)):
+            await store.used({old: at_ms, ("proj_9", b"x"): at_ms}, apart_ms=5)
+            keys = await store.keys("proj_1")
+            assert keys is not None
+            assert [secret.last_used_ms for secret in keys.secrets] == [None, kept_ms]
+
+    async def test_last_use_is_told_at_the_rotation(self, store: ProjectStore) -> None:
+        """What a rotation knows of the old secret's last use stays with it."""
+        await store.create(ONE, SECRETS[0])
+        await store.rotate("proj_1", SECRETS[1], now_ms=10, old_expires_ms=90, old_last_used_ms=3)
+        await store.rotate("proj_1", SECRETS[2], now_ms=20, old_expires_ms=95)
+        keys = await store.keys("proj_1")
+        assert keys is not None
+        assert [secret.last_used_ms for secret in keys.secrets] == [None, None, 3]

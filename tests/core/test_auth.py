@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.auth import COPIED_BYTES_MAX, keyed, mac_of, parse_timestamp, sign, verify
+from core.auth import COPIED_BYTES_MAX, is_made_by, keyed, mac_of, parse_timestamp, sign, verify
 from core.errors import AuthFailure, Reason, Rejected
 
 # printf '1705312200.{"event":"session_save","payload":{}}' \
@@ -209,3 +209,13 @@ def test_mac_is_that_of_the_standard_library(secret: str, size: int) -> None:
     body = b"x" * size
     expected = hmac.digest(secret.encode(), b"1705312200." + body, "sha256")
     assert mac_of(keyed(secret), b"1705312200", body) == expected
+
+
+def test_made_by() -> None:
+    """A MAC is told to be of the key that made it, and of no other, nor of other bytes."""
+    one, two = keyed("one"), keyed("two")
+    mac = mac_of(one, b"1705312200", b"{}")
+    assert is_made_by(one, mac, timestamp=b"1705312200", body=b"{}")
+    assert not is_made_by(two, mac, timestamp=b"1705312200", body=b"{}")
+    assert not is_made_by(one, mac, timestamp=b"1705312201", body=b"{}")
+    assert not is_made_by(one, mac, timestamp=b"1705312200", body=b"[]")

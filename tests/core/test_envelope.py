@@ -21,6 +21,7 @@ from core.envelope import (
     Envelope,
     claim,
     entry_of,
+    is_signed_by,
     read_envelope,
     type_of,
     verify_envelope,
@@ -95,6 +96,14 @@ def test_what_makes_an_event_another() -> None:
     assert len({row_of(body).event_id for body in bodies * 2}) == len(bodies)
     with_more = body_of(skipEnrichment=True, extensionVersion="1")
     assert row_of(with_more).event_id == row_of(body_of()).event_id
+
+
+def test_which_key_has_signed() -> None:
+    """Once verified, it can be told which key has signed."""
+    for extended in (False, True):
+        signed = claim(read(body_of(extended=extended)), now_ms=NOW_MS, window_s=300)
+        mac = verify_envelope(KEYS, signed)
+        assert [is_signed_by(key, signed, mac) for key in KEYS] == [False, True]
 
 
 def test_time_of_the_id_is_the_signed_one() -> None:

@@ -95,3 +95,14 @@ def test_gauges_of_several_processes() -> None:
     assert {metric.name.partition("_")[0] for metric in over} == {"BACKLOG"}
     assert set(over.values()) == {"max"}
     assert all(metric.value.kind == "gauge" for metric in over)
+
+
+def test_histogram_held() -> None:
+    """What holds on to a histogram counts into the same one as the meter does."""
+    meter = Meter("gateway")
+    held = meter.histogram(Metric.ADMISSION_SECONDS)
+    held.observe(0.002)
+    meter.observe(Metric.ADMISSION_SECONDS, 0.003)
+    (sample,) = meter.samples(Metric.ADMISSION_SECONDS)
+    assert sample.value == pytest.approx(0.005)
+    assert sum(sample.buckets) == 2

@@ -132,6 +132,11 @@ class TestMemoryProjects(ProjectStoreContract):
     """The fake keeps to the contract of the real stores."""
 
     @pytest.fixture
+    def owner(self) -> str:
+        """A user; the fake does not know them."""
+        return "user_1"
+
+    @pytest.fixture
     def store(self) -> MemoryProjects:
         """The store under test."""
         return MemoryProjects()

@@ -188,8 +188,10 @@ async def test_old_secret_until_its_expiry(keyring: Keyring, projects: CountedPr
     credentials = await keyring.load("proj_1")
     assert verifies(credentials, "one", now_ms=99)
     assert verifies(credentials, "two", now_ms=99)
+    assert credentials.rotating
     assert not verifies(credentials, "one", now_ms=100)
     assert verifies(credentials, "two", now_ms=100)
+    assert not credentials.rotating
 
 
 async def test_change_during_a_lookup_is_not_lost(

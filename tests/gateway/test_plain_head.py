@@ -12,14 +12,14 @@ LENGTH = b"Content-Length: 5\r\n"
 
 
 def head(*lines: bytes) -> bytes:
-    """A head of these lines."""
-    return LINE + b"".join(lines) + b"\r\n"
+    """A head of a Host and these lines."""
+    return LINE + HOST + b"".join(lines) + b"\r\n"
 
 
 @pytest.mark.parametrize(
     ("plain", "length"),
     [
-        (head(HOST, LENGTH), 5),
+        (head(LENGTH), 5),
         (head(b"content-length:0\r\n"), 0),
         (head(LENGTH, b"Connection: Keep-Alive\r\n", b"X-Any:  \xff \r\n"), 5),
     ],
@@ -49,7 +49,11 @@ def test_fields_in_order() -> None:
 
 
 NOT_PLAIN = {
-    "no length": head(HOST),
+    "no length": head(),
+    "no host": LINE + LENGTH + b"\r\n",
+    "two hosts": head(HOST, LENGTH),
+    "two types": head(LENGTH, b"Content-Type: a\r\n", b"content-type: a\r\n"),
+    "old handshake": head(LENGTH, b"Sec-WebSocket-Key1: a\r\n"),
     "two lengths": head(LENGTH, LENGTH),
     "two different lengths": head(LENGTH, b"Content-Length: 6\r\n"),
     "lengths in one": head(b"Content-Length: 5, 5\r\n"),

@@ -22,6 +22,8 @@ class NotedTurn(Turn):
     def begin(self, head: Head, body: bytes) -> None:
         """See Turn."""
         self.told.append((self.name, f"begins {body.decode()}"))
+        if self.name == "c":
+            raise ZeroDivisionError("another bug")
 
 
 class Noted:
@@ -44,23 +46,29 @@ class Noted:
 
 
 async def test_together(capsys: pytest.CaptureFixture[str]) -> None:
-    """All are asked in the loop's next turn, then all requests begin; one with a bug is ended."""
+    """All are asked in the loop's next turn, then all requests begin; one that raises is ended."""
     told: Told = []
     ready = Ready()
-    for connection in (Noted(told, "broken"), Noted(told, "a", b"1", b"2"), Noted(told, "b")):
-        ready.add(connection)
+    names = {"broken": [], "c": [b"3"], "a": [b"1", b"2"], "b": []}
+    for name, bodies in names.items():
+        ready.add(Noted(told, name, *bodies))
     assert told == []
     await asyncio.sleep(0)
     assert told == [
         ("broken", "is asked"),
         ("broken", "is aborted"),
+        ("c", "is asked"),
         ("a", "is asked"),
         ("b", "is asked"),
+        ("c", "begins 3"),
+        ("c", "is aborted"),
         ("a", "begins 1"),
     ]
-    assert "a bug" in "".join(capsys.readouterr())
+    said = "".join(capsys.readouterr())
+    assert "a bug" in said
+    assert "another bug" in said
     await asyncio.sleep(0)
-    assert len(told) == 5
+    assert len(told) == 8
 
 
 async def test_asked_twice(running: Running, producer: Producer) -> None:

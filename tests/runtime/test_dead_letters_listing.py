@@ -92,7 +92,7 @@ async def test_no_id(queue: Redis, text: str) -> None:
 
 def letter_of(fields: dict[bytes, bytes]) -> Letter:
     """A letter as it is found in the stream."""
-    return dead_letters._letter(3, b"5-6", fields)
+    return dead_letters.letter_of(3, b"5-6", fields)
 
 
 def test_public() -> None:

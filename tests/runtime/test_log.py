@@ -173,3 +173,9 @@ for pid in children:
     found = lines(code)
     assert len(found) == 2_000
     assert {line["process"] for line in found} == {0, 1, 2, 3}
+
+
+def test_rich_is_not_imported() -> None:
+    """A role's start does not wait for rich, which commands can still import."""
+    code = "import sys, gateway.main; assert 'rich' not in sys.modules; import rich.console"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

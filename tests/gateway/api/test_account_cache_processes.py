@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +15,11 @@ from gateway.api.keys import new_key
 from store.engine import open_engine
 from store.migrate import migrate
 from store.users import SqlApiKeys, SqlUsers
-from tests.conftest import free_port
+from tests.gateway.api.gateways import WAIT_S, gateways, is_up
 from tests.raw_http import exchange, read_reply
 
 CONNECTIONS = 64
 ROUNDS = 3
-WAIT_S = 30
-SCRIPT = str(Path(sys.executable).parent / "contox-ingest")
 
 
 class Seen(NamedTuple):
@@ -66,35 +61,8 @@ async def more(seen: list[Seen]) -> None:
 @pytest.fixture
 def ports(environ: dict[str, str], queue: Redis, tmp_path: Path) -> Iterator[list[int]]:
     """Two gateways, each a process of its own, on one queue and one store."""
-    ports = [free_port(), free_port()]
-    own = {k: v for k, v in os.environ.items() if not k.startswith("CONTOX_")}
-    processes = [
-        subprocess.Popen(
-            [SCRIPT, "gateway"],
-            cwd=tmp_path,
-            env={
-                **own,
-                **environ,
-                "CONTOX_PORT": str(port),
-                "CONTOX_API_REQUESTS_MINUTE": "1000000",
-                "CONTOX_LOG_LEVEL": "warning",
-            },
-        )
-        for port in ports
-    ]
-    yield ports
-    for process in processes:
-        process.terminate()
-        assert process.wait(WAIT_S) == 0
-
-
-async def is_up(port: int) -> bool:
-    """Whether a gateway serves here."""
-    try:
-        reply = await exchange(port, b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
-    except OSError:
-        return False
-    return reply.status == 200
+    with gateways(environ, tmp_path) as ports:
+        yield ports
 
 
 async def test_deleted_under_load(ports: list[int], environ: dict[str, str]) -> None:

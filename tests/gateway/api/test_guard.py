@@ -24,13 +24,27 @@ class Endpoint(NamedTuple):
 
 
 SIGN_IN = Endpoint("POST", "/api/auth/sign-in", {"email": "a@b", "password": PASSWORD}, "POST")
+ONE_PROJECT = "DELETE,GET,HEAD,PATCH"
 KNOWN = [
     Endpoint("POST", "/api/auth/sign-out", {"everywhere": False}, "POST"),
     Endpoint("GET", "/api/auth/me", None, "GET,HEAD"),
     Endpoint("GET", "/api/keys", None, "DELETE,GET,HEAD,POST"),
     Endpoint("POST", "/api/keys", {"name": "x"}, "DELETE,GET,HEAD,POST"),
     Endpoint("DELETE", "/api/keys", {"keyId": "key_1"}, "DELETE,GET,HEAD,POST"),
+    Endpoint("GET", "/api/projects", None, "GET,HEAD,POST"),
+    Endpoint("POST", "/api/projects", {"name": "x", "visibility": "private"}, "GET,HEAD,POST"),
+    Endpoint("GET", "/api/projects/proj_1", None, ONE_PROJECT),
+    Endpoint("PATCH", "/api/projects/proj_1", {"name": "x", "status": "disabled"}, ONE_PROJECT),
+    Endpoint("DELETE", "/api/projects/proj_1", {"name": "x", "deleteEvents": True}, ONE_PROJECT),
+    Endpoint("GET", "/api/projects/proj_1/hmac-secret", None, "GET,HEAD"),
+    Endpoint("POST", "/api/projects/proj_1/rotate", {"graceSeconds": 5}, "POST"),
     Endpoint("GET", "/api/projects/proj_1/ledger", None, "GET,HEAD"),
+    Endpoint("GET", "/api/v2/events?projectId=proj_1", None, "GET,HEAD"),
+    Endpoint("GET", "/api/v2/events/evt_1?projectId=proj_1", None, "GET,HEAD"),
+    Endpoint("GET", "/api/v2/sessions?projectId=proj_1", None, "GET,HEAD,POST"),
+    Endpoint("POST", "/api/v2/sessions", {"projectId": "proj_1", "source": "x"}, "GET,HEAD,POST"),
+    Endpoint("GET", "/api/v2/sessions/sess_1", None, "GET,HEAD,PATCH"),
+    Endpoint("PATCH", "/api/v2/sessions/sess_1", {"status": "closed"}, "GET,HEAD,PATCH"),
     Endpoint("GET", LETTERS, None, "GET,HEAD"),
     Endpoint("GET", f"{LETTERS}/0-1-0", None, "DELETE,GET,HEAD"),
     Endpoint("DELETE", f"{LETTERS}/0-1-0", None, "DELETE,GET,HEAD"),
@@ -38,7 +52,9 @@ KNOWN = [
 ]
 EVERY = [SIGN_IN, *KNOWN]
 WITH_BODY = [endpoint for endpoint in EVERY if endpoint.body is not None]
-NEEDS_BODY = [endpoint for endpoint in WITH_BODY if "sign-out" not in endpoint.path]
+OPTIONAL = ("/api/auth/sign-out", "/api/projects/proj_1/rotate")
+NEEDS_BODY = [endpoint for endpoint in WITH_BODY if endpoint.path not in OPTIONAL]
+OF_PROJECT = [endpoint for endpoint in KNOWN if "proj_1" in f"{endpoint.path}{endpoint.body}"]
 WRITES = [endpoint for endpoint in KNOWN if endpoint.method != "GET"]
 INVALID_JSON = {"error": "The body is not valid JSON", "code": "invalid_json"}
 
@@ -127,6 +143,9 @@ async def test_origin(people: People, ada: Person, endpoint: Endpoint) -> None:
         reply = await people.ask(endpoint.method, endpoint.path, line, endpoint.body)
         assert (reply.status, reply.json) == (403, {"error": told, "code": "forbidden"}), origin
     assert (await people.ask("GET", "/api/auth/me", cookie)).status == 200
+    project = await people.running.projects.get("proj_1")
+    assert project is not None
+    assert (project.name, project.status, project.updated_ms) == ("demo", "active", 1)
     assert len(await people.keys.of_user(ada.user.id)) == 1
 
 
@@ -222,14 +241,29 @@ async def test_for_admins(people: People, ada: Person, bob: Person, endpoint: En
         assert (await people.ask(endpoint.method, endpoint.path, line)).status in (200, 404)
 
 
-async def test_anothers_ledger(people: People, ada: Person, bob: Person) -> None:
-    """A ledger is shown to admins and its project's owner; to others the project does not exist."""
-    path = "/api/projects/proj_1/ledger"
-    assert (await people.ask("GET", path, ada.bearer)).status == 200
-    other = await people.ask("GET", path, bob.bearer)
-    unknown = await people.ask("GET", "/api/projects/proj_9/ledger", bob.bearer)
-    assert (other.status, other.json) == (unknown.status, unknown.json)
-    assert other.status == 404
+@each(OF_PROJECT)
+async def test_anothers_project(people: People, bob: Person, endpoint: Endpoint) -> None:
+    """What is of another's project does not exist: the same 404 as for none; nothing is done."""
+    told = {"error": "There is no such project", "code": "not_found"}
+    for project in ("proj_1", "proj_9"):
+        path, body = endpoint.path.replace("proj_1", project), endpoint.body
+        if body and "projectId" in body:
+            body = {**body, "projectId": project}
+        reply = await people.ask(endpoint.method, path, bob.bearer, body)
+        assert (reply.status, reply.json) == (404, told)
+    found = await people.running.projects.get("proj_1")
+    assert found is not None
+    assert (found.name, found.status, found.updated_ms) == ("demo", "active", 1)
+
+
+@each(OF_PROJECT)
+async def test_admins_see_every_project(people: People, ada: Person, endpoint: Endpoint) -> None:
+    """An admin, and whoever has the operator's token, may ask about anybody's project."""
+    body = {**endpoint.body, "name": "demo"} if endpoint.body else None
+    for line in (ada.bearer, f"Authorization: Bearer {TOKEN}\r\n"):
+        reply = await people.ask(endpoint.method, endpoint.path, line, body)
+        assert reply.status != 403
+        assert reply.status < 300 or "evt_1" in endpoint.path or "DELETE" in endpoint.method
 
 
 async def test_expectation(people: People, ada: Person) -> None:

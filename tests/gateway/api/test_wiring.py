@@ -7,6 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.gateway.api.conftest import PASSWORD, People, Person
+from tests.raw_http import Producer
 
 
 async def test_routes(people: People) -> None:
@@ -19,7 +20,7 @@ async def test_routes(people: People) -> None:
 async def test_secrets(
     people: People, ada: Person, queue: Redis, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """No password, key, cookie or token is in the logs, in Redis or in the store's rows."""
+    """No password, key, cookie, token or signing secret is in the logs, in Redis or in the rows."""
     _, cookie = await people.sign_in("ada")
     secret = cookie.partition("contox_session=")[2].partition("\r")[0]
     made = (await people.ask("POST", "/api/keys", cookie, {"name": "x"})).json
@@ -27,6 +28,12 @@ async def test_secrets(
     await people.ask("GET", "/api/keys", line)
     await people.ask("DELETE", "/api/keys", line, {"keyId": made["id"]})
     await people.ask("GET", "/api/keys", line)
+    project = (await people.ask("POST", "/api/projects", cookie, {"name": "x"})).json["id"]
+    path = f"/api/projects/{project}"
+    signing = [(await people.ask("GET", f"{path}/hmac-secret", cookie)).json["hmacSecret"]]
+    signing += [(await people.ask("POST", f"{path}/rotate", cookie)).json["hmacSecret"]]
+    for text in signing:
+        assert (await Producer(people.running.gateway.port, project, text).post()).status == 202
     await people.sign_in("ada", PASSWORD + "?")
     await people.ask("POST", "/api/auth/sign-out", cookie, {"everywhere": True})
     await people.ask(
@@ -36,7 +43,8 @@ async def test_secrets(
     kept += [f"{name!r} {await queue.dump(name)!r}" for name in await queue.keys("*")]
     logged = "".join(capfd.readouterr())
     assert "signed in" in logged
-    for text in (PASSWORD, ada.key, made["key"], secret, "t" * 40, "hunter2"):
+    kept += [str(await people.running.projects.keys(project))]
+    for text in (PASSWORD, ada.key, made["key"], secret, "t" * 40, "hunter2", *signing):
         assert text not in logged
         assert not any(text in each for each in kept)
 
