@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
-WORKERS ?= 3  # of the tests, for 2 cores: one mostly waits for the fault suite
+WORKERS ?= 2  # of the tests
 REDIS_SERVER ?= $(shell command -v redis-server)
 
 .PHONY: help up test test-redis check setup lock bench-sender bench-fairness bench-startup bench-rotation chaos image-check clean bench-drain bench

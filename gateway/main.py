@@ -6,7 +6,7 @@ closes, and what has begun is answered; the process ends with status 0.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from core.metrics import Meter, Metric
@@ -36,6 +36,7 @@ from store.users import SqlApiKeys, SqlUsers
 
 log = get_log()
 ALONE = Place()
+FIRST_TRY_S = 3  # for the queue to be reached, before connections are taken all the same
 
 
 async def run(
@@ -94,6 +95,8 @@ async def serving(
             background.start(figures.run())
         if spool and place.number == 0:
             background.start(adopt(spool, Path(settings.spool_dir), place.count))
+        with suppress(TimeoutError):  # else the first requests of a restart would be refused
+            await asyncio.wait_for(gateway.publisher.tried.wait(), FIRST_TRY_S)
         opened = stack.enter_context(place.sockets(settings))
         where = described(opened)
         gateway.port = int(where.get("port", 0))

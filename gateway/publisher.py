@@ -62,6 +62,7 @@ class Publisher:
         self._backoff = Backoff()
         self._throttle = Throttle(10)
         self.away = "The queue has not been reached yet"  # why appends are refused, or empty
+        self.tried = asyncio.Event()  # set once the first attempt to connect is over
         self.full = ""  # why the last append was refused, though the queue is there
 
     def put(self, entry: Entry, receipt: Receipt) -> None:
@@ -207,6 +208,7 @@ class Publisher:
     def _come_back(self) -> None:
         assert self._tier is not None
         self.away = self.full = ""
+        self.tried.set()
         self._meter.set(Metric.QUEUE_CONNECTED, 1)
         log.info("queue connected", durability=self._tier.name)
 
@@ -216,4 +218,5 @@ class Publisher:
         if away != self.away:  # the first failure, and each new cause
             log.error("queue away", error=str(error))
         self.away = away
+        self.tried.set()
         self._meter.set(Metric.QUEUE_CONNECTED, 0)

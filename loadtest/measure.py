@@ -5,6 +5,7 @@ minutes. The hot path only appends to a list; a snapshot empties it into the his
 """
 
 from collections import Counter
+from collections.abc import Mapping
 
 import msgspec
 from hdrh.histogram import HdrHistogram
@@ -51,7 +52,7 @@ class Snapshot(msgspec.Struct):
 
     process: int
     counts: Counts  # since the start
-    latencies: bytes  # of this interval: the encoded histogram
+    latencies: dict[int, int]  # of this interval: how often each was measured, in us
     cpu_s: float  # of the process, since the start
     elapsed_s: float
     last: bool = False
@@ -67,14 +68,15 @@ class Tally:
         self.latencies_us: list[int] = []
         self.acknowledged = Bits() if remember else None
 
-    def take_latencies(self) -> bytes:
-        """The latencies since the last call, as an encoded histogram."""
-        histogram = new_histogram()
-        for latency_us, count in Counter(self.latencies_us).items():
-            histogram.record_value(max(1, min(latency_us, LATENCY_US_MAX)), count)
+    def take_latencies(self) -> dict[int, int]:
+        """How often each latency, in us, was measured since the last call.
+
+        The parent makes a histogram of it: that takes some milliseconds, for which what is being
+        measured here would wait.
+        """
+        counts = dict(Counter(self.latencies_us))
         self.latencies_us.clear()
-        encoded: bytes = histogram.encode()
-        return encoded
+        return counts
 
 
 class Bits:
@@ -123,6 +125,15 @@ class Bits:
 def new_histogram() -> HdrHistogram:
     """An empty histogram of latencies in microseconds."""
     return HdrHistogram(1, LATENCY_US_MAX, DIGITS)
+
+
+def encoded(latencies: Mapping[int, int]) -> bytes:
+    """A histogram of latencies in us, each with its count, for `decode_and_add`."""
+    histogram = new_histogram()
+    for latency_us, count in latencies.items():
+        histogram.record_value(max(1, min(latency_us, LATENCY_US_MAX)), count)
+    content: bytes = histogram.encode()
+    return content
 
 
 def percentiles_ms(histogram: HdrHistogram) -> dict[str, float]:

@@ -11,7 +11,7 @@ import msgspec
 from hdrh.histogram import HdrHistogram
 
 from loadtest import process
-from loadtest.measure import Bits, Counts, Snapshot, new_histogram, percentiles_ms
+from loadtest.measure import Bits, Counts, Snapshot, encoded, new_histogram, percentiles_ms
 from loadtest.plan import Plan
 
 WARM_UP_S = 1.5  # for the processes to start and connect
@@ -82,8 +82,9 @@ class Outcome:
         at_s = max(0, int(snapshot.elapsed_s - process.INTERVAL_S / 2))
         self._seconds.pop(at_s, None)
         histogram, numbers = self._per_second.setdefault(at_s, (new_histogram(), [0, 0, 0]))
-        histogram.decode_and_add(snapshot.latencies)
-        self.histogram.decode_and_add(snapshot.latencies)
+        latencies = encoded(snapshot.latencies)
+        histogram.decode_and_add(latencies)
+        self.histogram.decode_and_add(latencies)
         numbers[0] += now.accepted - before.accepted
         numbers[1] += now.events - before.events
         numbers[2] += _errors(now) - _errors(before)

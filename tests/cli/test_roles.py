@@ -35,7 +35,8 @@ async def test_path_of_an_event(
     """A gateway and a worker bring an event to the store; SIGTERM ends each with status 0."""
     gateway = spawn("gateway", **environ_of_roles)
     worker = spawn("worker", **environ_of_roles)
-    until(lambda: logged(gateway, "queue connected") and logged(worker, "worker drains"))
+    until(lambda: logged(gateway, "queue connected") and logged(gateway, "gateway listens"))
+    until(lambda: logged(worker, "worker drains"))
     url = f"http://127.0.0.1:{environ_of_roles['CONTOX_PORT']}"
     credentials = ("--url", url, "--project", store.project, "--secret", store.secret)
     sent = await command("send", *credentials, "saved", '{"n":1.0}', "--json")

@@ -69,8 +69,9 @@ def metric(where: Path | int, name: str) -> float:
 
 
 def port_of(gateway: Child, processes: int = 1) -> int:
-    """The port, once all processes are connected."""
-    until(lambda: len(logged(gateway, "queue connected")) == processes)
+    """The port, once all processes are connected and listen."""
+    for event in ("queue connected", "gateway listens"):
+        until(lambda event=event: len(logged(gateway, event)) == processes)  # type: ignore[misc]
     ports = {line["port"] for line in logged(gateway, "gateway listens")}
     (port,) = ports
     assert isinstance(port, int)

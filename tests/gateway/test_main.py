@@ -73,3 +73,20 @@ async def test_leaves_no_request_unanswered(environ: dict[str, str], running: Ru
     writer.close()
     with pytest.raises(OSError):
         await producer.post()
+
+
+async def test_listens_once_the_queue_was_tried(environ: dict[str, str], running: Running) -> None:
+    """A gateway takes connections when it has reached the queue: its first request is accepted."""
+    async with serving(read(environ), asyncio.Event()) as gateway:
+        assert gateway.publisher.away == ""
+        assert (await Producer(gateway.port, "proj_1", SECRET).post()).status == 202
+
+
+async def test_listens_without_a_queue(environ: dict[str, str], running: Running) -> None:
+    """A queue that is away is tried once; then the gateway listens, and says what is missing."""
+    settings = read(
+        {**environ, "CONTOX_REDIS_URL": "redis://127.0.0.1:1/0", "CONTOX_ACK": "memory"}
+    )
+    async with asyncio.timeout(10), serving(settings, asyncio.Event()) as gateway:
+        assert gateway.publisher.away
+        assert gateway.missing()

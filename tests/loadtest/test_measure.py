@@ -12,6 +12,7 @@ from loadtest.measure import (
     Snapshot,
     Tally,
     count_one,
+    encoded,
     new_histogram,
     percentiles_ms,
 )
@@ -71,7 +72,7 @@ def test_percentiles() -> None:
     tally = Tally(remember=False)
     tally.latencies_us = [1_000 * n for n in range(1, 1_001)]
     histogram = new_histogram()
-    histogram.decode_and_add(tally.take_latencies())
+    histogram.decode_and_add(encoded(tally.take_latencies()))
     expected = {"p50": 500, "p90": 900, "p99": 990, "p99.9": 999, "max": 1_000}
     assert percentiles_ms(histogram) == pytest.approx(expected, rel=0.002)
     assert tuple(percentiles_ms(histogram)) == NAMES
@@ -82,8 +83,8 @@ def test_histograms_of_intervals_add_up() -> None:
     tally, histogram = Tally(remember=False), new_histogram()
     for latency_us in (1_000, 2_000, 3_000, 3_000):
         tally.latencies_us.append(latency_us)
-        histogram.decode_and_add(tally.take_latencies())
-    histogram.decode_and_add(tally.take_latencies())  # nothing since
+        histogram.decode_and_add(encoded(tally.take_latencies()))
+    histogram.decode_and_add(encoded(tally.take_latencies()))  # nothing since
     assert histogram.get_total_count() == 4
     assert percentiles_ms(histogram)["p50"] == pytest.approx(2, rel=0.002)
 
@@ -92,7 +93,7 @@ def test_latencies_beyond_the_range() -> None:
     """What is shorter or longer than the histogram reaches is counted at its edges."""
     tally, histogram = Tally(remember=False), new_histogram()
     tally.latencies_us = [0, LATENCY_US_MAX * 10]
-    histogram.decode_and_add(tally.take_latencies())
+    histogram.decode_and_add(encoded(tally.take_latencies()))
     assert histogram.get_total_count() == 2
     assert percentiles_ms(histogram)["max"] == pytest.approx(LATENCY_US_MAX / 1_000, rel=0.002)
 
