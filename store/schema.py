@@ -48,14 +48,9 @@ projects = sa.Table(
     sa.Column("visibility", sa.Text, nullable=False, server_default="private"),
     sa.Index(None, "owner_id", "name", unique=True),
 )
-# A name is its owner's alone; to an index, one NULL is unlike another.
-sa.Index(
-    "ix_projects_name_of_nobody",
-    projects.c.name,
-    unique=True,
-    sqlite_where=projects.c.owner_id.is_(None),
-    postgresql_where=projects.c.owner_id.is_(None),
-)
+# A name is its owner's alone; to an index, one NULL is unlike another. This one holds only projects
+# without an owner, which migration 0003 says: here, that would load PostgreSQL's dialect for all.
+sa.Index("ix_projects_name_of_nobody", projects.c.name, unique=True)
 
 secrets = sa.Table(
     "secrets",
