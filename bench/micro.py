@@ -80,7 +80,7 @@ def parts() -> dict[str, tuple[Callable[[], object], int]]:
         "core.body.parse, 774 bytes": (lambda: parsed(body), 1),
         "core.body.parse, batch of 100": (lambda: parsed(hundred), 20),
         "core.ids.event_id": (
-            lambda: event_id(SENDER.project, timestamp_s=NOW_S, mac=mac, index=0),
+            lambda: event_id(SENDER.project, timestamp_s=NOW_S, mac=mac),
             1,
         ),
         "core.codec.encode_header": (lambda: encode_header(entry), 1),

@@ -40,6 +40,9 @@ class Form(StrEnum):
     ENVELOPE = "envelope"
 
 
+IDENTITY, SINGLE = Encoding.IDENTITY, Form.SINGLE  # an enum's members cost a lookup each
+
+
 class Limits(NamedTuple):
     """What a body may cost. Sizes are of decoded bytes."""
 
@@ -77,15 +80,17 @@ def parse(wire: bytes, *, content_type: bytes | None, encoding: Encoding, limits
     ndjson = IS_NDJSON.get(content_type or b"")
     if ndjson is None:
         ndjson = is_ndjson(content_type)
-    text = decompress(wire, encoding, bytes_max=limits.decoded_bytes_max)
+    text = wire
+    if encoding is not IDENTITY or len(wire) > limits.decoded_bytes_max:
+        text = decompress(wire, encoding, bytes_max=limits.decoded_bytes_max)
     if ndjson:
         return _parse_lines(wire, text, encoding, limits)
-    if not _is_utf8(text):
+    if not text.isascii() and not _is_utf8(text):
         raise Rejected(Reason.INVALID_JSON, "The body is not UTF-8")
     if text[:1] != b"{" and text.lstrip(WHITESPACE)[:1] == b"[":
         return _parse_array(wire, text, encoding, limits)
     event = _parse_one(text, limits)
-    return Batch(Form.SINGLE, encoding, wire, [event], [event.id], [], 1)
+    return Batch(SINGLE, encoding, wire, [event], [event.id], [], 1)
 
 
 def read_events(form: Form, text: bytes) -> list[Event | None]:
@@ -105,7 +110,7 @@ def read_events(form: Form, text: bytes) -> list[Event | None]:
 
 def check_text(text: bytes) -> None:
     """Raises Rejected (invalid_json) for what is not UTF-8, or nested too deep for a decoder."""
-    if not _is_utf8(text):
+    if not text.isascii() and not _is_utf8(text):
         raise Rejected(Reason.INVALID_JSON, "The body is not UTF-8")
     if _openings(text) > DEPTH_MAX:
         _check_structure(text, elements_max=len(text))
@@ -128,8 +133,6 @@ def is_ndjson(content_type: bytes | None) -> bool:
 
 
 def _is_utf8(text: bytes) -> bool:
-    if text.isascii():
-        return True
     try:
         text.decode()
     except UnicodeDecodeError:
@@ -218,7 +221,7 @@ def _take_valid(
     refused: list[Refusal] = []
     for index, raw in enumerate(raws):
         try:
-            if not _is_utf8(raw):
+            if not raw.isascii() and not _is_utf8(raw):
                 raise Rejected(Reason.INVALID_JSON, "The event is not UTF-8")
             events.append(_parse_one(raw, limits))
         except Rejected as error:

@@ -25,7 +25,7 @@ from core.body import Batch, Form, read_events
 from core.compression import Encoding, decompress
 from core.errors import Refused, Rejected
 from core.event import Event, Row, SourcedEvent, occurred_ms
-from core.ids import event_id
+from core.ids import event_id, event_ids
 
 VERSION = "1"
 HEADER, BODY = b"h", b"b"
@@ -134,11 +134,13 @@ def ids_of(entry: Entry, batch: Batch) -> list[str]:
     """The ids of the batch's events: their own, or derived from the signed request they came in."""
     if None not in batch.ids:
         return batch.ids  # type: ignore[return-value]
-    project, timestamp_s, mac = entry.project, entry.timestamp_s, entry.mac
+    derived = _derived(entry, len(batch.ids))
+    if not batch.refused and not any(batch.ids):
+        return derived
     return [
-        own or event_id(project, timestamp_s=timestamp_s, mac=mac, index=index)
-        for index, own in enumerate(batch.ids)
-        if batch.events[index]
+        own or identity
+        for own, identity, event in zip(batch.ids, derived, batch.events, strict=True)
+        if event
     ]
 
 
@@ -159,17 +161,26 @@ def event_text(
     return f'{{"id":"{identity}","event":"{name}"{more},"payload":{payload}}}'.encode()
 
 
+def _derived(entry: Entry, count: int) -> list[str]:
+    """The ids of its events, by their indexes, were they to have none of their own."""
+    project, timestamp_s, mac = entry.project, entry.timestamp_s, entry.mac
+    if count == 1:
+        return [event_id(project, timestamp_s=timestamp_s, mac=mac)]
+    return event_ids(project, timestamp_s=timestamp_s, mac=mac, count=count)
+
+
 def _rows(entry: Entry, events: list[Event | None]) -> list[Row]:
     """Built as tuples, field by field in Row's order: its own constructor takes twice as long."""
     project, session, received_ms = entry.project, entry.session, entry.received_ms
     source = _source(events[0]) if entry.form is Form.ENVELOPE else None
-    new, rows = tuple.__new__, []
+    new, rows, derived = tuple.__new__, [], None
     for index, event in enumerate(events):
         if event is None:
             continue
         identity, timestamp = event.id, event.timestamp
         if identity is None:
-            identity = event_id(project, timestamp_s=entry.timestamp_s, mac=entry.mac, index=index)
+            derived = derived or _derived(entry, len(events))
+            identity = derived[index]
         occurred = None if timestamp is None else occurred_ms(timestamp)
         payload = str(event.payload, "utf-8")
         name = event.event

@@ -167,7 +167,7 @@ def entry_of(
     """
     seed = hashlib.sha256(mac + signed.timestamp + b"\n" + signed.nonce).digest()
     timestamp_s = signed.timestamp_ms // 1000
-    identity = event_id(signed.project, timestamp_s=timestamp_s, mac=seed, index=0)
+    identity = event_id(signed.project, timestamp_s=timestamp_s, mac=seed)
     body = event_text(
         identity,
         name,

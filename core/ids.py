@@ -4,9 +4,12 @@ Requirements  A retry, a replay and a redelivery of one signed request must name
               with no table of what was seen; and keys must arrive in order, since that makes
               inserts cheap.
 Solution      Derive the id from what was signed: time first, then a hash of project, MAC and index.
-Cost          Two equal events without an `id`, signed in the same second, are one event.
+              The index is added to the hash, not hashed: a batch costs one hash, and its events
+              sort in its order.
+Cost          Two equal events without an `id`, signed in the same second, are one event. The ids of
+              a batch tell which events came together.
 
-    evt_   48 bits: signed timestamp, ms   80 bits: first of SHA-256(mac | index | project)
+    evt_   48 bits: signed timestamp, ms   80 bits: first of SHA-256(mac | project), plus the index
     sess_  48 bits: start, ms              80 bits: random (together a ULID)
     proj_  48 bits: creation, ms           80 bits: random
     user_  48 bits: creation, ms           80 bits: random
@@ -23,6 +26,7 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 PAIRS = [high + low for high in ALPHABET for low in ALPHABET]  # ten bits at a time
 TIME_MS_MAX = (1 << 48) - 1
 ENTROPY_BYTES = 10
+TAILS = 1 << 8 * ENTROPY_BYTES
 
 
 def crockford(time_ms: int, tail: bytes) -> str:
@@ -43,12 +47,27 @@ def _time_digits(time_ms: int) -> str:
     return "".join([PAIRS[time_ms >> shift & 1023] for shift in range(40, -1, -10)])
 
 
-def event_id(project: str, *, timestamp_s: int, mac: bytes, index: int) -> str:
-    """The id of the event at `index` of a signed request that gave it none.
+def event_ids(project: str, *, timestamp_s: int, mac: bytes, count: int) -> list[str]:
+    """The ids of a signed request's events, by their indexes, which are those without one's own.
 
     project: the project's id. mac: the 32 bytes computed over the request, never the header's text.
+    Two requests of one second would have to be hashed within `count` of each other, of 2**80, to
+    share an id.
     """
-    digest = hashlib.sha256(mac + index.to_bytes(4, "big") + project.encode()).digest()
+    digest = hashlib.sha256(mac + project.encode()).digest()
+    first = int.from_bytes(digest[:ENTROPY_BYTES], "big")
+    ids: list[str] = []
+    while len(ids) < count:
+        number = (first + len(ids)) % TAILS
+        text = "evt_" + crockford(timestamp_s * 1000, number.to_bytes(ENTROPY_BYTES, "big"))
+        stem, low = text[:-2], number % len(PAIRS)
+        ids += [stem + pair for pair in PAIRS[low : low + count - len(ids)]]
+    return ids
+
+
+def event_id(project: str, *, timestamp_s: int, mac: bytes) -> str:
+    """The same for a request of one event."""
+    digest = hashlib.sha256(mac + project.encode()).digest()
     return "evt_" + crockford(timestamp_s * 1000, digest[:ENTROPY_BYTES])
 
 

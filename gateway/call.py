@@ -2,7 +2,6 @@
 
 import hashlib
 from functools import lru_cache
-from typing import Any
 
 from core.codec import Entry, encode_header
 from core.errors import Reason, Unavailable
@@ -13,6 +12,7 @@ from gateway.resp import bulk
 from runtime.log import get_log
 
 log = get_log()
+BUG = "a request was not answered"
 CALL_ENTRIES_MAX = 1_000  # in one script call, during which the server does nothing else
 # KEYS: stream, ledger. ARGV: id of the ledger | number of its fields | field, amount, … | header,
 # body, … Returns the fields' new counts. Nothing goes into a queue that was emptied before it has
@@ -90,12 +90,18 @@ class Call:
     def accepted(self, durability: str) -> None:
         """Tell them all; one that cannot be told is a bug, and not the others' fault."""
         for receipt in self._receipts:
-            _tell(receipt.accepted, durability)
+            try:
+                receipt.accepted(durability)
+            except Exception:
+                log.exception(BUG)
 
     def refused(self, reason: Reason) -> None:
         """The same, with an error of its own for each."""
         for receipt in self._receipts:
-            _tell(receipt.refused, Unavailable(reason))
+            try:
+                receipt.refused(Unavailable(reason))
+            except Exception:
+                log.exception(BUG)
 
 
 @lru_cache(100_000)
@@ -111,10 +117,3 @@ def _opening(partition: int, ledger_id: str, fields: int) -> bytes:
     keys = (stream_key(partition), ledger_key(partition))
     texts = ("EVALSHA", APPEND_SHA, 2, *keys, ledger_id, fields)
     return b"".join(bulk(str(text).encode()) for text in texts)
-
-
-def _tell(tell: Any, what: object) -> None:
-    try:
-        tell(what)
-    except Exception:  # a bug: said loudly, and no reason to leave the others waiting
-        log.exception("a request was not answered")

@@ -17,6 +17,7 @@ from core.head import Head
 from gateway.answers import Answer
 from gateway.connections import HEAD_LATE, Connections, Successor
 from gateway.endpoint import Endpoint
+from gateway.head_template import NONE, with_one_more
 from gateway.plain_head import END, HEAD_BYTES_MAX, LINE, PlainHead, read_plain
 from gateway.render import render
 from gateway.turn import Turn
@@ -48,6 +49,7 @@ class Lane(asyncio.Protocol):
         "_searched",
         "_stalled",
         "_successor",
+        "_templates",
         "_transport",
         "turn",
     )
@@ -66,6 +68,7 @@ class Lane(asyncio.Protocol):
         self._at = 0  # bytes of the buffer that are done with
         self._searched = 0  # up to where the head does not end
         self._owes_head = True  # a connection that is new, or has sent part of one
+        self._templates = NONE  # of heads that came, by their sizes
         self._head: PlainHead | None = None  # complete, its body is arriving
         self._counted = 0  # bytes of that body that count as being received
         self._due: asyncio.TimerHandle | None = None  # ends the wait for that body
@@ -156,27 +159,35 @@ class Lane(asyncio.Protocol):
 
     def _take_head(self, buffer: bytes | bytearray) -> PlainHead | None:
         """Read the next head; None: it is not there yet, or not for the lane."""
-        at = self._at
-        line = buffer[at : at + LINE_BYTES]
-        if line != LINE:
-            if not LINE.startswith(line):
-                self._hand_over()
-            elif line:
-                self._wait_for_head(buffer)
-            return None
-        end = buffer.find(END, self._searched)
-        if end < 0:
-            self._wait_for_head(buffer)
-            return None
-        end += END_BYTES
-        plain = read_plain(bytes(buffer[at:end])) if end - at <= HEAD_BYTES_MAX else None
-        if plain is None or plain[1] > self._receiving.body_bytes_max:
+        end = buffer.find(END, self._searched) + END_BYTES  # less than any head has: not found
+        template = self._templates.get(end - self._at)
+        plain = template.read(buffer, self._at) if template is not None else None
+        if plain is None:
+            plain = self._read_head(buffer, end)
+            if plain is None:
+                return None
+        if plain[1] > self._receiving.body_bytes_max:
             self._hand_over()
             return None
         self._at = self._searched = end
         if self._owes_head:
             self._owes_head = False
             self._connections.head_ends(self)
+        return plain
+
+    def _read_head(self, buffer: bytes | bytearray, end: int) -> PlainHead | None:
+        """The same for one that is unlike those before."""
+        at = self._at
+        if end < END_BYTES and LINE.startswith(buffer[at : at + LINE_BYTES]):
+            if at < len(buffer):
+                self._wait_for_head(buffer)
+            return None
+        raw = bytes(buffer[at:end])
+        plain = read_plain(raw)
+        if plain is None:
+            self._hand_over()
+        else:
+            self._templates = with_one_more(self._templates, raw, plain[0])
         return plain
 
     def _wait_for_head(self, buffer: bytes | bytearray) -> None:

@@ -49,10 +49,9 @@ class _Reader:
 
 
 def read_plain(head: bytes) -> PlainHead | None:
-    """The head that these bytes are, from LINE to the first END; None if it is not plain.
-
-    head: at most HEAD_BYTES_MAX bytes.
-    """
+    """The head that these bytes are, up to the first END; None if it is not plain."""
+    if len(head) > HEAD_BYTES_MAX or not head.startswith(LINE):
+        return None
     reader = _Reader()
     headers: dict[bytes, bytes | None] = {}
     reader.on_header = headers.__setitem__
@@ -68,9 +67,8 @@ def read_plain(head: bytes) -> PlainHead | None:
     project, timestamp, signature, kind, encoding, length, connection = pick(
         [*headers.values(), None]
     )
-    if length is None or not length.isdigit() or len(length) > LENGTH_DIGITS_MAX:
-        return None
-    if connection is not None and connection.lower() != b"keep-alive":
+    closes = connection is not None and connection.lower() != b"keep-alive"
+    if closes or length is None or not length.isdigit() or len(length) > LENGTH_DIGITS_MAX:
         return None
     return Head(project, timestamp, signature, kind, encoding), int(length)
 

@@ -67,9 +67,14 @@ class Turn:
 
     def accepted(self, durability: str) -> None:
         """See core.ports.Receipt."""
-        admitted = self._admitted
+        admitted, endpoint = self._admitted, self._endpoint
         assert admitted is not None
-        self._end(self._endpoint.accepted(admitted, durability, self._body_bytes, self._started_s))
+        body_bytes = self._body_bytes
+        answer = endpoint.accepted(admitted, durability, body_bytes, self._started_s)
+        self._admitted = None
+        endpoint.receiving.drop(body_bytes)
+        self.busy = False
+        self._asker.answered(answer, close=False)
 
     def refused(self, error: Unavailable) -> None:
         """See core.ports.Receipt."""

@@ -28,7 +28,7 @@ from core.codec import (
 from core.compression import Encoding, zstd
 from core.errors import Refused, Rejected
 from core.event import Row
-from core.ids import event_id
+from core.ids import event_ids
 
 MAC = bytes(range(32))
 COMPRESS = {Encoding.IDENTITY: bytes, Encoding.GZIP: gzip.compress, Encoding.ZSTD: zstd.compress}
@@ -70,8 +70,8 @@ def test_event_becomes_a_row() -> None:
 def test_refused_events_leave_the_ids_of_others_alone() -> None:
     """An event's id is that of its index as signed, whatever was refused before it."""
     body = b"[null,%b,null,null,%b]" % (ONE, ONE)
-    ids = [event_id("proj_1", timestamp_s=1705312200, mac=MAC, index=index) for index in (1, 4)]
-    assert [row.event_id for row in explode(entry(body, Form.ARRAY, 2))] == ids
+    ids = event_ids("proj_1", timestamp_s=1705312200, mac=MAC, count=5)
+    assert [row.event_id for row in explode(entry(body, Form.ARRAY, 2))] == [ids[1], ids[4]]
 
 
 def test_events_own_id_comes_first() -> None:
@@ -219,11 +219,11 @@ def test_accepted_events_come_through_unchanged(
     written = entry(batch.body, batch.form, batch.count, encoding=batch.encoding)
     read = decode({HEADER: encode_header(written), BODY: written.body})
     rows = explode(read)
-    identity = {"project": "proj_1", "timestamp_s": 1705312200, "mac": MAC}
+    derived = event_ids("proj_1", timestamp_s=1705312200, mac=MAC, count=len(sent))
     assert read == written
     assert [row.event_id for row in rows] == ids_of(read, batch)
     assert [row.event_id for row in rows] == [
-        "own:1" if "own:1" in sent[i][1] else event_id(index=i, **identity) for i in valid
+        "own:1" if "own:1" in sent[i][1] else derived[i] for i in valid
     ]
     assert [row.payload for row in rows] == [sent[i][0] for i in valid]
 

@@ -1,44 +1,66 @@
 """Pinned ids, so that no change of the derivation goes unseen; what moves an id and what not."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.ids import crockford, event_id, key_id, project_id, session_id, time_ms_of, user_id
+from core.ids import crockford, event_id, event_ids, key_id, project_id, session_id, time_ms_of, user_id
 
 MAC = bytes(range(32))
 BASE_32 = str.maketrans("ABCDEFGHJKMNPQRSTVWXYZ", "abcdefghijklmnopqrstuv")
 
 
-def derived(project: str = "proj_1", mac: bytes = MAC, index: int = 0) -> str:
-    """The id of an event of one request, but for what is given."""
-    return event_id(project, timestamp_s=1705312200, mac=mac, index=index)
+def derived(project: str = "proj_1", mac: bytes = MAC, count: int = 1) -> list[str]:
+    """The ids of one request's events, but for what is given."""
+    return event_ids(project, timestamp_s=1705312200, mac=mac, count=count)
 
 
 @pytest.mark.parametrize(
     ("index", "expected"),
     [
-        (0, "evt_01HM68E9A05CWKNEXHH21H856Z"),
-        (1, "evt_01HM68E9A0PD197W6V7C6JAFK5"),
-        (4_999, "evt_01HM68E9A01E5D8786ZFE79RY6"),
+        (0, "evt_01HM68E9A0J1N04R7CTQEX8CWX"),
+        (1, "evt_01HM68E9A0J1N04R7CTQEX8CWY"),
+        (4_999, "evt_01HM68E9A0J1N04R7CTQEX8HS4"),
     ],
 )
-def test_derived_id_is_stable(index: int, expected: str) -> None:
+def test_derived_ids_are_stable(index: int, expected: str) -> None:
     """The same request gives the same ids in every release: a replay is not a new event."""
-    assert derived(index=index) == expected
+    assert derived(count=index + 1)[index] == expected
+
+
+def test_one_event() -> None:
+    """The id of an event that comes alone is that of a batch's first."""
+    assert event_id("proj_1", timestamp_s=1705312200, mac=MAC) == derived(count=2)[0]
 
 
 def test_derived_ids_differ() -> None:
     """Index, MAC and project each change the id."""
-    ids = {derived(), derived(index=1), derived(mac=MAC[::-1]), derived(project="proj_2")}
+    ids = {*derived(count=2), *derived(mac=MAC[::-1]), *derived(project="proj_2")}
     assert len(ids) == 4
+
+
+@pytest.mark.parametrize("tail", ["00" * 10, "ff" * 10, "00" * 8 + "03fe", "ff" * 8 + "fc00"])
+def test_derived_ids_count_up(tail: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index is added to the hash; past the last number comes zero."""
+    digest = SimpleNamespace(digest=lambda: bytes.fromhex(tail) + bytes(22))
+    monkeypatch.setattr("core.ids.hashlib", SimpleNamespace(sha256=lambda _text: digest))
+    tails = [(int(tail, 16) + index) % (1 << 80) for index in range(3_000)]
+    assert derived(count=3_000) == [
+        "evt_" + crockford(1705312200000, number.to_bytes(10)) for number in tails
+    ]
+
+
+def test_ids_of_a_batch_are_in_order() -> None:
+    """But for the one batch of many whose numbers pass the last."""
+    assert derived(count=5_000) == sorted(derived(count=5_000))
 
 
 def test_derived_id_begins_with_the_signed_time() -> None:
     """The signed time leads an event's id, so that keys arrive in order."""
-    assert time_ms_of(derived()) == 1705312200000
+    assert time_ms_of(derived()[0]) == 1705312200000
 
 
 @pytest.mark.parametrize(
