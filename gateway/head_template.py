@@ -94,10 +94,8 @@ def template_of(raw: bytes, head: Head) -> HeadTemplate | None:
     lower = raw.lower()
     for name in NAMES:
         start = lower.index(b"\r\n%b:" % name) + len(name) + 3
-        line = raw[start : raw.index(b"\r\n", start)]
-        spans.append(
-            (start + len(line) - len(line.lstrip(b" \t")), start + len(line.rstrip(b" \t")))
-        )
+        end = raw.index(b"\r\n", start)
+        spans.append((end - len(raw[start:end].lstrip(b" \t")), end))
     spans[2] = spans[2][0] + len(PREFIX), spans[2][1]
     edges = [0, *sorted(edge for span in spans for edge in span), len(raw)]
     pieces = [raw[start:end] for start, end in pairwise(edges)]

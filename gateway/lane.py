@@ -25,6 +25,7 @@ from gateway.turn import Turn
 READ_AHEAD_BYTES = 64 << 10  # of requests whose turn has not come
 KEEP_ALIVE_S = 75
 LINE_BYTES, END_BYTES = len(LINE), len(END)
+NOT_CONNECTED = cast("asyncio.Transport", None)  # nothing is called before `connection_made`
 LINGER_S = 1  # to let a client read why it was cut off, before the connection closes
 
 
@@ -63,7 +64,7 @@ class Lane(asyncio.Protocol):
         self._connections = connections
         self._successor = successor
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport | None = None
+        self._transport = NOT_CONNECTED
         self._buffer: bytes | bytearray = b""  # as it came; a bytearray once it came in parts
         self._at = 0  # bytes of the buffer that are done with
         self._searched = 0  # up to where the head does not end
@@ -237,7 +238,6 @@ class Lane(asyncio.Protocol):
 
     def _write(self, answer: Answer, *, close: bool, linger: bool = False) -> None:
         """Send an answer; nobody may be there any more."""
-        assert self._transport is not None
         if self._closing or self._transport.is_closing():  # uvloop would raise
             return
         close = close or self._connections.leaving
@@ -246,14 +246,9 @@ class Lane(asyncio.Protocol):
             self._closing = True
             self._buffer = b""
             self._pause_reading(False)
-            self._loop.call_later(LINGER_S if linger else 0, self._close)
-
-    def _close(self) -> None:
-        assert self._transport is not None
-        self._transport.close()
+            self._loop.call_later(LINGER_S if linger else 0, self._transport.close)
 
     def _pause_reading(self, pause: bool) -> None:
-        assert self._transport is not None
         if pause == self._paused or self._transport.is_closing():
             return
         self._paused = pause
@@ -264,7 +259,6 @@ class Lane(asyncio.Protocol):
 
     def _hand_over(self) -> None:
         """Let aiohttp have the connection, with every byte that was not consumed."""
-        assert self._transport is not None
         unread = bytes(self._buffer[self._at :])
         self._closing = True
         self._buffer = b""
@@ -281,17 +275,16 @@ class Lane(asyncio.Protocol):
         if self._buffer and self._head is None and not self.turn.busy:
             self._refuse(HEAD_LATE)
         else:
-            self._close()
+            self._transport.close()
 
     def abort(self) -> None:
         """See gateway.ready.Served."""
-        assert self._transport is not None
         self._transport.abort()
 
     def close_if_idle(self) -> None:
         """See gateway.connections.Connection."""
         if not (self.turn.busy or self._head or self._buffer):
-            self._close()
+            self._transport.close()
 
     def _forget_keep_alive(self) -> None:
         if self._keep_alive is not None:

@@ -2,7 +2,8 @@
 
 Between two system calls, and from one stage of a request to the next, the processor forgets what it
 has learned of our code. So reads come first, then all requests are taken from their connections,
-then all are begun: together that takes two thirds of the time of one after the other.
+then all are begun, then all are appended: together that takes two thirds of the time of one after
+the other.
 """
 
 import asyncio
@@ -42,7 +43,7 @@ class Ready:
 
     def _serve(self) -> None:
         waiting, self._waiting = self._waiting, []
-        taken = []
+        taken, begun = [], []
         for served in waiting:
             try:
                 if request := served.take():
@@ -52,7 +53,14 @@ class Ready:
                 served.abort()
         for served, head, body in taken:
             try:
-                served.turn.begin(head, body)
+                if served.turn.begin(head, body):
+                    begun.append(served)
+            except Exception:
+                log.exception(BUG)
+                served.abort()
+        for served in begun:
+            try:
+                served.turn.append()
             except Exception:
                 log.exception(BUG)
                 served.abort()

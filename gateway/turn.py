@@ -1,6 +1,6 @@
 """The request whose turn it is on a connection of the lane: admitted, appended, answered.
 
-Usually that is one call now, and one when the queue has answered. Only a request that must wait
+Usually that is two calls now, and one when the queue has answered. Only a request that must wait
 for more than that is a task: its keys or session are looked up, or it is held back.
 """
 
@@ -42,25 +42,37 @@ class Turn:
         self._started_s = 0.0  # by time.perf_counter
         self.busy = False  # set from when a request is taken until its answer is told
 
-    def begin(self, head: Head, body: bytes) -> None:
+    def begin(self, head: Head, body: bytes) -> bool:
         """Take a request whose body counts as being received; what is refused is told at once.
 
-        Whoever takes requests off the connection has set `busy` already.
+        Whoever takes requests off the connection has set `busy` already. Returns whether it is to
+        be appended next.
         """
         self._body_bytes = len(body)
         self._started_s = time.perf_counter()
         endpoint = self._endpoint
         try:
-            admitted = endpoint.admission.check_now(head, body)
-            if admitted is None:
-                self._start(self._answer(head, body))
-                return
-            self._admitted = admitted
-            endpoint.admission.put(admitted, self)
-        except Unavailable as error:
-            self._end(endpoint.not_appended(error))
+            self._admitted = endpoint.admission.check_now(head, body)
         except NotAccepted as error:
             self._end(endpoint.refuse(error))
+            return False
+        except Exception:
+            log.exception(BUG, path=PATH)
+            self._fail()
+            return False
+        if self._admitted is None:
+            self._start(self._answer(head, body))
+            return False
+        return True
+
+    def append(self) -> None:
+        """Append what `begin` has admitted."""
+        assert self._admitted is not None
+        endpoint = self._endpoint
+        try:
+            endpoint.admission.put(self._admitted, self)
+        except Unavailable as error:
+            self._end(endpoint.not_appended(error))
         except Exception:
             log.exception(BUG, path=PATH)
             self._fail()

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.ids import crockford, event_id, event_ids, key_id, project_id, session_id, time_ms_of, user_id
+from core.ids import (
+    crockford,
+    event_id,
+    event_ids,
+    key_id,
+    project_id,
+    session_id,
+    time_ms_of,
+    user_id,
+)
 
 MAC = bytes(range(32))
 BASE_32 = str.maketrans("ABCDEFGHJKMNPQRSTVWXYZ", "abcdefghijklmnopqrstuv")

@@ -19,11 +19,18 @@ class NotedTurn(Turn):
     def __init__(self, told: Told, name: str) -> None:
         self.told, self.name = told, name
 
-    def begin(self, head: Head, body: bytes) -> None:
+    def begin(self, head: Head, body: bytes) -> bool:
         """See Turn."""
         self.told.append((self.name, f"begins {body.decode()}"))
         if self.name == "c":
             raise ZeroDivisionError("another bug")
+        return body != b"refused"
+
+    def append(self) -> None:
+        """See Turn."""
+        self.told.append((self.name, "is appended"))
+        if self.name == "d":
+            raise ZeroDivisionError("a third bug")
 
 
 class Noted:
@@ -46,10 +53,11 @@ class Noted:
 
 
 async def test_together(capsys: pytest.CaptureFixture[str]) -> None:
-    """All are asked in the loop's next turn, then all requests begin; one that raises is ended."""
+    """All are asked in the loop's next turn, then all requests begin, then those that are admitted
+    are appended; one that raises is ended."""
     told: Told = []
     ready = Ready()
-    names = {"broken": [], "c": [b"3"], "a": [b"1", b"2"], "b": []}
+    names = {"broken": [], "c": [b"3"], "a": [b"1", b"2"], "b": [], "d": [b"4"], "e": [b"refused"]}
     for name, bodies in names.items():
         ready.add(Noted(told, name, *bodies))
     assert told == []
@@ -60,15 +68,23 @@ async def test_together(capsys: pytest.CaptureFixture[str]) -> None:
         ("c", "is asked"),
         ("a", "is asked"),
         ("b", "is asked"),
+        ("d", "is asked"),
+        ("e", "is asked"),
         ("c", "begins 3"),
         ("c", "is aborted"),
         ("a", "begins 1"),
+        ("d", "begins 4"),
+        ("e", "begins refused"),
+        ("a", "is appended"),
+        ("d", "is appended"),
+        ("d", "is aborted"),
     ]
     said = "".join(capsys.readouterr())
     assert "a bug" in said
     assert "another bug" in said
+    assert "a third bug" in said
     await asyncio.sleep(0)
-    assert len(told) == 8
+    assert len(told) == 15
 
 
 async def test_asked_twice(running: Running, producer: Producer) -> None:

@@ -43,7 +43,8 @@ def begun(running: Running, body: bytes = EVENT) -> tuple[Turn, Asker]:
     turn = Turn(running.gateway.endpoint, asker)
     running.gateway.endpoint.receiving.take(len(body))
     turn.busy = True
-    turn.begin(asked(running.producer, body), body)
+    if turn.begin(asked(running.producer, body), body):
+        turn.append()
     return turn, asker
 
 

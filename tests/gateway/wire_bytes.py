@@ -115,8 +115,19 @@ def mutated(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
 
 
 PLAIN = st.sampled_from(BODIES).map(signed)
+
+
+@st.composite
+def twins(draw: st.DrawFn) -> bytes:
+    """A plain request, and another of the same size: in its head, bytes exchanged for as many."""
+    raw = draw(PLAIN)
+    part = draw(st.sampled_from(TOKENS) | st.binary(min_size=1, max_size=4))
+    start = draw(st.integers(0, raw.index(b"\r\n\r\n")))
+    return raw + raw[:start] + part + raw[start + len(part) :]
+
+
 WHOLE = PLAIN | st.sampled_from(BODIES).map(in_chunks) | st.just(HEALTH) | odd_heads()
-MESSAGES = PLAIN | WHOLE | mutated(WHOLE) | st.binary(max_size=100)
+MESSAGES = PLAIN | WHOLE | twins() | mutated(WHOLE) | st.binary(max_size=100)
 STREAMS = st.lists(MESSAGES, min_size=1, max_size=4).map(b"".join).filter(bool)
 
 
