@@ -24,6 +24,7 @@ from gateway.admission import Admission, _admitted, _verify
 from gateway.answers import Answer
 from gateway.connections import Connections
 from gateway.endpoint import Endpoint
+from gateway.head_template import HeadTemplate, template_of
 from gateway.keyring import Credentials, Keyring
 from gateway.lane import Lane
 from gateway.plain_head import END, PlainHead, read_plain
@@ -157,12 +158,14 @@ def stages_of(parts: Rig) -> dict[str, Callable[[], int]]:
     batches = [admission._parse(SENDER.project, keys, head, body) for head, body in asked]  # type: ignore[arg-type]  # noqa: SLF001
     answer = endpoint.accepted(admitted[0], "memory", 774, 0.0)  # type: ignore[arg-type]
     named = {"project": SENDER.project, "session": SESSION, "mac": b"0" * 32}
+    template = cast("HeadTemplate", template_of(heads[0], plain[0]))
     whole = _whole(parts, requests)
 
     assert whole() == BLOCK
     assert all(sink.written.startswith(b"HTTP/1.1 202 ") for sink in sinks)
     return {
-        "head: httptools, and what counts of it": each(read_plain, heads),
+        "a connection's first head: httptools": each(read_plain, heads),
+        "a head like the one before": each(lambda one: template.read(one, 0), heads),
         "who and when": each(lambda one: admission._claim(one[0], one[1], now_ms), asked),  # noqa: SLF001
         "keys and session, from memory": each(
             lambda _: (
