@@ -149,7 +149,7 @@ class Both:
             waits = protocol in self._gateway.connections.ready._waiting
             return not (waits or protocol.turn.busy or protocol._closing)
         if protocol._current_request is not None:
-            return pending(protocol._current_request.content._waiter)
+            return pending(getattr(protocol._current_request.content, "_waiter", None))
         return wire.reading and pending(protocol._waiter) and not protocol._messages
 
     async def _new_entries(self) -> list[tuple[Any, ...]]:
