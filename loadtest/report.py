@@ -52,7 +52,7 @@ def build(
         "requestsPerS": round(counts.accepted / duration_s, 1),
         "eventsPerS": round(counts.events / duration_s, 1),
         "bytesPerS": round(counts.sent_bytes / duration_s),
-        "latencyMs": percentiles_ms(outcome.histogram),
+        "latencyMs": percentiles_ms(outcome.latencies),
         "curve": curve(outcome),
         "seconds": [msgspec.to_builtins(second) for second in outcome.seconds()],
         "senderCpu": {str(p): round(share, 3) for p, share in outcome.cpu_share.items()},
@@ -65,9 +65,8 @@ def build(
 
 def curve(outcome: Outcome) -> list[tuple[float, float]]:
     """(percentile, latency in ms) at the percentiles that are drawn."""
-    if not outcome.histogram.get_total_count():
-        return []
-    return [(p, outcome.histogram.get_value_at_percentile(p) / 1_000) for p in CURVE]
+    latencies = outcome.latencies
+    return list(zip(CURVE, latencies.at_ms(CURVE), strict=True)) if len(latencies) else []
 
 
 def warnings(outcome: Outcome) -> list[str]:

@@ -8,10 +8,9 @@ from multiprocessing.connection import wait
 from typing import Any
 
 import msgspec
-from hdrh.histogram import HdrHistogram
 
 from loadtest import process
-from loadtest.measure import Bits, Counts, Snapshot, encoded, new_histogram, percentiles_ms
+from loadtest.measure import Bits, Counts, Latencies, Snapshot, percentiles_ms
 from loadtest.plan import Plan
 
 WARM_UP_S = 1.5  # for the processes to start and connect
@@ -38,12 +37,11 @@ class Outcome:
         self.started_s = 0.0  # Unix time
         self.elapsed_s = 0.0
         self.partial = False
-        self.histogram = new_histogram()
         self.made: dict[int, int] = {}  # by process: events made
         self.acknowledged: dict[int, Bits] = {}  # by process: events that got a 202
         self.cpu_share: dict[int, float] = {}  # by process: of one core
         self._latest: dict[int, Counts] = {}
-        self._per_second: dict[int, tuple[HdrHistogram, list[int]]] = {}
+        self._per_second: dict[int, tuple[Latencies, list[int]]] = {}
         self._seconds: dict[int, Second] = {}  # worked out of it, as far as it has not changed
 
     @property
@@ -59,15 +57,22 @@ class Outcome:
         """Whether a sender used about a whole core: then it, not the target, may be the limit."""
         return any(share > SATURATED for share in self.cpu_share.values())
 
+    @property
+    def latencies(self) -> Latencies:
+        """Those of the whole run."""
+        total = Latencies()
+        for latencies, _ in self._per_second.values():
+            total.merge(latencies)
+        return total
+
     def seconds(self) -> list[Second]:
         """The run, second by second.
 
-        Asked for twice a second of a run, so only what is new is worked out: a histogram of a
-        stall takes milliseconds to read.
+        Asked for twice a second of a run, so only what is new is worked out.
         """
-        for at_s, (histogram, numbers) in self._per_second.items():
+        for at_s, (latencies, numbers) in self._per_second.items():
             if at_s not in self._seconds:
-                ms = percentiles_ms(histogram)
+                ms = percentiles_ms(latencies)
                 requests, events, errors = numbers
                 self._seconds[at_s] = Second(
                     at_s, requests, events, errors, ms["p50"], ms["p99"], ms["max"]
@@ -81,10 +86,8 @@ class Outcome:
         self.elapsed_s = max(self.elapsed_s, snapshot.elapsed_s)
         at_s = max(0, int(snapshot.elapsed_s - process.INTERVAL_S / 2))
         self._seconds.pop(at_s, None)
-        histogram, numbers = self._per_second.setdefault(at_s, (new_histogram(), [0, 0, 0]))
-        latencies = encoded(snapshot.latencies)
-        histogram.decode_and_add(latencies)
-        self.histogram.decode_and_add(latencies)
+        latencies, numbers = self._per_second.setdefault(at_s, (Latencies(), [0, 0, 0]))
+        latencies.add(snapshot.latencies)
         numbers[0] += now.accepted - before.accepted
         numbers[1] += now.events - before.events
         numbers[2] += _errors(now) - _errors(before)

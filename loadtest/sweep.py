@@ -40,7 +40,7 @@ def judge(outcome: Outcome, p99_ms: float) -> Trial:
     counts, plan = outcome.counts, outcome.plan
     assert plan.rate_s is not None
     errors = sum(counts.refused.values()) + counts.unknown + counts.unanswered + counts.skipped
-    measured_ms = percentiles_ms(outcome.histogram)["p99"]
+    measured_ms = percentiles_ms(outcome.latencies)["p99"]
     accepted_s = counts.accepted / plan.duration_s
     good = not errors and measured_ms <= p99_ms and accepted_s >= KEPT_UP * plan.rate_s
     return Trial(plan.rate_s, accepted_s, measured_ms, errors, good)

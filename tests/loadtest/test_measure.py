@@ -1,19 +1,19 @@
 """Sums of counts, sets of bits against real sets, histograms against known distributions."""
 
+from collections import Counter
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loadtest.measure import (
-    LATENCY_US_MAX,
     Bits,
     Counts,
+    Latencies,
     Snapshot,
     Tally,
     count_one,
-    encoded,
-    new_histogram,
     percentiles_ms,
 )
 from tests.loadtest.conftest import told
@@ -69,38 +69,50 @@ def test_count_one() -> None:
 
 def test_percentiles() -> None:
     """Percentiles are the latencies that were put in, to three digits, in milliseconds."""
-    tally = Tally(remember=False)
+    tally, latencies = Tally(remember=False), Latencies()
     tally.latencies_us = [1_000 * n for n in range(1, 1_001)]
-    histogram = new_histogram()
-    histogram.decode_and_add(encoded(tally.take_latencies()))
+    latencies.add(tally.take_latencies())
     expected = {"p50": 500, "p90": 900, "p99": 990, "p99.9": 999, "max": 1_000}
-    assert percentiles_ms(histogram) == pytest.approx(expected, rel=0.002)
-    assert tuple(percentiles_ms(histogram)) == NAMES
+    assert percentiles_ms(latencies) == pytest.approx(expected, rel=0.001)
+    assert tuple(percentiles_ms(latencies)) == NAMES
 
 
-def test_histograms_of_intervals_add_up() -> None:
+@given(st.lists(st.integers(0, 1 << 30), min_size=1), st.lists(st.floats(0, 100), max_size=5))
+def test_any_percentiles(latencies_us: list[int], percents: list[float]) -> None:
+    """The least value that at least so many percent do not exceed, to three digits."""
+    latencies, ascending = Latencies(), sorted(latencies_us)
+    latencies.add(Counter(latencies_us))
+    expected = []
+    for percent in sorted(percents):
+        rank = next(n for n in range(1, len(ascending) + 1) if n * 100 >= percent * len(ascending))
+        expected.append(ascending[rank - 1] / 1_000)
+    assert latencies.at_ms(sorted(percents)) == pytest.approx(expected, rel=0.001)
+    assert len(latencies) == len(latencies_us)
+
+
+def test_latencies_of_intervals_add_up() -> None:
     """Each latency is told once, and those of many intervals make one distribution."""
-    tally, histogram = Tally(remember=False), new_histogram()
+    tally, latencies, total = Tally(remember=False), Latencies(), Latencies()
     for latency_us in (1_000, 2_000, 3_000, 3_000):
         tally.latencies_us.append(latency_us)
-        histogram.decode_and_add(encoded(tally.take_latencies()))
-    histogram.decode_and_add(encoded(tally.take_latencies()))  # nothing since
-    assert histogram.get_total_count() == 4
-    assert percentiles_ms(histogram)["p50"] == pytest.approx(2, rel=0.002)
+        latencies.add(tally.take_latencies())
+    latencies.add(tally.take_latencies())  # nothing since
+    total.merge(latencies)
+    assert len(latencies) == len(total) == 4
+    assert percentiles_ms(total)["p50"] == pytest.approx(2, rel=0.001)
 
 
-def test_latencies_beyond_the_range() -> None:
-    """What is shorter or longer than the histogram reaches is counted at its edges."""
-    tally, histogram = Tally(remember=False), new_histogram()
-    tally.latencies_us = [0, LATENCY_US_MAX * 10]
-    histogram.decode_and_add(encoded(tally.take_latencies()))
-    assert histogram.get_total_count() == 2
-    assert percentiles_ms(histogram)["max"] == pytest.approx(LATENCY_US_MAX / 1_000, rel=0.002)
+def test_values_are_bounded() -> None:
+    """However many different latencies there are, few are kept."""
+    latencies = Latencies()
+    latencies.add(dict.fromkeys(range(1, 1 << 17), 1))
+    assert len(latencies) == (1 << 17) - 1
+    assert len(latencies._counts) <= 8 * 1_024
 
 
 def test_nothing_measured() -> None:
     """The percentiles of nothing are zeros."""
-    assert percentiles_ms(new_histogram()) == dict.fromkeys(NAMES, 0.0)
+    assert percentiles_ms(Latencies()) == dict.fromkeys(NAMES, 0.0)
 
 
 @settings(deadline=None, database=None)
