@@ -96,19 +96,15 @@ def read_events(form: Form, text: bytes) -> list[Event | None]:
     Raises msgspec.DecodeError if it is not such a body.
     """
     try:
-        return _read(form, text)
+        if form is Form.SINGLE:
+            return [_decode_event(text)]
+        if form is Form.ARRAY:
+            return _decode_entry(text)
+        if form is Form.ENVELOPE:
+            return [_decode_sourced(text)]
+        return [_decode_event(line) for line in _lines(text)]
     except msgspec.DecodeError as error:
-        return decode_again(lambda hidden: _read(form, hidden), text, error)
-
-
-def _read(form: Form, text: bytes) -> list[Event | None]:
-    if form is Form.SINGLE:
-        return [_decode_event(text)]
-    if form is Form.ARRAY:
-        return _decode_entry(text)
-    if form is Form.ENVELOPE:
-        return [_decode_sourced(text)]
-    return [_decode_event(line) for line in _lines(text)]
+        return decode_again(lambda hidden: read_events(form, hidden), text, error)
 
 
 def check_text(text: bytes) -> None:
