@@ -7,7 +7,7 @@ ARGS ?=
 WORKERS ?= 2  # of the tests
 REDIS_SERVER ?= $(shell command -v redis-server)
 
-.PHONY: help up test test-redis check setup lock bench-sender bench-fairness bench-startup bench-rotation chaos image-check clean bench-drain bench
+.PHONY: help up test test-redis check setup lock bench-sender bench-fairness bench-startup bench-rotation bench-events chaos image-check clean bench-drain bench
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -61,6 +61,9 @@ bench-drain: setup  ## how fast one worker stores a backlog, and where the time 
 
 bench-rotation: setup  ## a secret rotated under 5,000 signed requests a second; ARGS="RATE GRACE_S"
 	$(BIN)/python -m bench.rotation $(ARGS)
+
+bench-events: setup  ## pages of stored events among ten million, for each filter; ARGS="EVENTS STORE"
+	$(BIN)/python -m bench.events_pages $(ARGS)
 
 chaos: setup    ## the fault suite in its long form, about 15 minutes (Linux; needs faketime)
 	mkdir -p build

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import msgspec
 import uuid_utils
 
+from core.halves import hide
+
 BATCH_BYTES_MAX = 900_000  # under the gateway's default of 1 MiB
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -58,7 +60,7 @@ def with_id(text: bytes) -> bytes:
     The id is put at the end, so that no byte before it changes.
     """
     try:
-        members = _decode_members(text)
+        members = _decode_members(hide(text) or text)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return text  # the gateway says what is wrong with it
     if not members or bytes(members.get("id", b"null")) != b"null":

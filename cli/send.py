@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO, Annotated, Any
 
 import aiohttp
+import msgspec
 import orjson
 import typer
 import uuid_utils
@@ -25,6 +26,7 @@ from cli.ndjson import Batch, batches
 from cli.options import Json
 from cli.output import print_json, stderr, stdout
 from cli.sender import Reply, Sender
+from core.halves import decode_kept
 
 REJECTED_SHOWN = 20
 HALVED = (400, 413)  # answers to a batch as a whole that a part of it may not deserve
@@ -110,9 +112,9 @@ def _event_body(event: str, payload: str, event_id: str | None) -> bytes:
     """The event as JSON, the payload byte for byte as given."""
     members = {"id": event_id or str(uuid_utils.uuid7()), "event": event}
     try:
-        orjson.loads(payload)
+        decode_kept(msgspec.json.Decoder(msgspec.Raw).decode, payload.encode())
         return orjson.dumps({**members, "payload": orjson.Fragment(payload)})
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError) as error:
+    except (msgspec.DecodeError, RecursionError, UnicodeError, orjson.JSONEncodeError) as error:
         raise CliError(f"The payload is not JSON: {error}") from None
 
 

@@ -15,6 +15,7 @@ import msgspec
 from core.compression import Encoding, decompress, too_large
 from core.errors import Reason, Rejected
 from core.event import Event, SourcedEvent, fault, own_ids
+from core.halves import decode_again, decode_kept
 
 DEPTH_MAX = 128  # of nested arrays and objects, the document itself included
 # Possessive, and an open string runs to the end: linear in time on any bytes.
@@ -99,13 +100,16 @@ def read_events(form: Form, text: bytes) -> list[Event | None]:
 
     Raises msgspec.DecodeError if it is not such a body.
     """
-    if form is Form.SINGLE:
-        return [_decode_event(text)]
-    if form is Form.ARRAY:
-        return _decode_entry(text)
-    if form is Form.ENVELOPE:
-        return [_decode_sourced(text)]
-    return [_decode_event(line) for line in _lines(text)]
+    try:
+        if form is Form.SINGLE:
+            return [_decode_event(text)]
+        if form is Form.ARRAY:
+            return _decode_entry(text)
+        if form is Form.ENVELOPE:
+            return [_decode_sourced(text)]
+        return [_decode_event(line) for line in _lines(text)]
+    except msgspec.DecodeError as error:
+        return decode_again(lambda hidden: read_events(form, hidden), text, error)
 
 
 def check_text(text: bytes) -> None:
@@ -155,7 +159,10 @@ def _parse_one(text: bytes, limits: Limits) -> Event:
     if _openings(text) > DEPTH_MAX:
         _check_structure(text, elements_max=len(text))
     try:
-        event = _decode_event(text)
+        try:
+            event = _decode_event(text)
+        except msgspec.DecodeError as error:
+            event = decode_again(_decode_event, text, error)
     except msgspec.ValidationError as error:
         raise Rejected(Reason.INVALID_EVENT, f"The event is not valid: {error}") from None
     except (msgspec.DecodeError, RecursionError) as error:
@@ -188,7 +195,7 @@ def _parse_elements(wire: bytes, text: bytes, encoding: Encoding, limits: Limits
     """An array whose events must be looked at one by one: at least one of them may be refused."""
     _check_structure(text, elements_max=limits.batch_events_max)
     try:
-        raws = [bytes(raw) for raw in _decode_raws(text)]
+        raws = [bytes(raw) for raw in decode_kept(_decode_raws, text)]
     except msgspec.DecodeError as error:
         raise Rejected(Reason.INVALID_JSON, f"Not valid JSON: {error}") from None
     return _take_valid(Form.ARRAY, wire, raws, encoding, limits)

@@ -26,6 +26,7 @@ from core.codec import PROJECT, Entry, event_text
 from core.compression import Encoding, decompress
 from core.errors import AuthFailure, Reason, Rejected, unauthorized
 from core.event import NAME, OPEN_BRACE, occurred_ms
+from core.halves import decode_kept
 from core.ids import event_id
 
 SOURCE = re.compile(r"[A-Za-z0-9_.:/@ -]{1,64}").fullmatch
@@ -77,7 +78,7 @@ def read_envelope(
     if text.lstrip(WHITESPACE)[:1] == b"[":
         raise unauthorized(AuthFailure.MISSING_HEADER)
     try:
-        return _decode(text)
+        return decode_kept(_decode, text)
     except msgspec.ValidationError as error:
         raise _invalid(f"The envelope is not valid: {error}") from None
     except (msgspec.DecodeError, RecursionError) as error:
@@ -147,7 +148,7 @@ def type_of(envelope: Envelope, limits: Limits) -> str:
     if not len(raw) or memoryview(raw)[0] != OPEN_BRACE:
         raise _invalid("`event` must be an object")
     try:
-        name = _decode_typed(raw).type
+        name = decode_kept(_decode_typed, bytes(raw)).type
     except msgspec.DecodeError:
         name = ""
     if not NAME(name):

@@ -148,8 +148,8 @@ class ProjectStore(Protocol):
         Raises Conflict if several owners have one of this name.
         """
 
-    async def list(self, owner_id: str | None = None) -> list[Project]:
-        """All projects, or those of one owner, oldest first."""
+    async def list(self, owner_id: str | None = None, *, name: str | None = None) -> list[Project]:
+        """All projects, or those of one owner, or of one name, oldest first."""
 
     async def update(self, project_id: str, changes: Mapping[str, str], *, now_ms: int) -> None:
         """Set columns of a project; nothing happens to an unknown one.

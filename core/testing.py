@@ -128,9 +128,10 @@ class MemoryProjects:
             raise Conflict(name_or_id)
         return found or (named[0] if named else None)
 
-    async def list(self, owner_id: str | None = None) -> list[Project]:
+    async def list(self, owner_id: str | None = None, *, name: str | None = None) -> list[Project]:
         """See core.ports.ProjectStore."""
-        projects = [p for p in self.projects.values() if owner_id in (None, p.owner_id)]
+        owned = [p for p in self.projects.values() if owner_id in (None, p.owner_id)]
+        projects = [p for p in owned if name in (None, p.name)]
         return sorted(projects, key=lambda p: (p.created_ms, p.id))
 
     async def update(self, project_id: str, changes: Mapping[str, str], *, now_ms: int) -> None:

@@ -55,11 +55,13 @@ class SqlProjects:
             raise Conflict(name_or_id)
         return found[0] if found else None
 
-    async def list(self, owner_id: str | None = None) -> list[Project]:
+    async def list(self, owner_id: str | None = None, *, name: str | None = None) -> list[Project]:
         """See core.ports.ProjectStore."""
         query = sa.select(projects).order_by(projects.c.created_ms, projects.c.id)
         if owner_id is not None:
             query = query.where(projects.c.owner_id == owner_id)
+        if name is not None:
+            query = query.where(projects.c.name == name)
         async with transaction(self._engine) as connection:
             return [Project(*row) for row in await connection.execute(query)]
 

@@ -46,6 +46,12 @@ async def test_one_event(send: Command, target: Target) -> None:
     assert UUID(row.event_id).version == 7
 
 
+async def test_half_of_a_surrogate_pair(send: Command, target: Target) -> None:
+    """A payload with an emoji that was cut in two is sent as any other."""
+    assert (await send("saved", '{"cut":"\\ud83d"}')).status == 0
+    assert (await target.rows())[0].payload == '{"cut":"\\ud83d"}'
+
+
 async def test_one_event_as_json(send: Command, target: Target) -> None:
     """With --json the gateway's answer is printed, and the durability."""
     result = await send("saved", "--id", "mine", "--json")

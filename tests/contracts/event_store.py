@@ -75,10 +75,11 @@ class EventStoreContract:
             '{"a":1.0,"b":1e2,"c":1E400}',
             '{ "z" : 1 ,\t"a":2,"z":3 }',
             '{"nul":"\\u0000","slash":"\\/"}',
+            '{"cut":"\\ud83d","\\uDE00":"\\ude00\\ud83d\\\\"}',
             '{"text":"ü€😀"}',
             '{"n":123456789012345678901234567890.10}',
         ],
-        ids=["numbers", "order-and-space", "nul", "unicode", "long-number"],
+        ids=["numbers", "order-and-space", "nul", "halves", "unicode", "long-number"],
     )
     async def test_payload_byte_for_byte(self, store: EventStore, payload: str) -> None:
         """A payload comes back exactly as it was written, never serialised anew."""

@@ -54,6 +54,10 @@ class ProjectStoreContract:
         assert [p.id for p in await store.list(owner)] == ["proj_2"]
         assert [p.id for p in await store.list()] == ["proj_1", "proj_2"]
         assert await store.list("user_9") == []
+        assert [p.id for p in await store.list(owner, name="one")] == ["proj_2"]
+        assert [p.id for p in await store.list(name="one")] == ["proj_1", "proj_2"]
+        for other in ("two", "ONE", "on", "one ", ""):
+            assert await store.list(name=other) == []
         with pytest.raises(Conflict):
             await store.create(TWO._replace(id="proj_3", name="one", owner_id=owner), SECRETS[2])
 

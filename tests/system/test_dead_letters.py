@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import Any
 
 from tests.system.conftest import Stack, wait_until
+from tests.system.published import Api, CommandLine, stringify
 
 FORBID = """CREATE TRIGGER forbid BEFORE INSERT ON events WHEN NEW.event = 'poison'
     BEGIN SELECT RAISE(ABORT, 'poison is forbidden'); END"""
@@ -36,6 +37,23 @@ def ledger(stack: Stack) -> dict[str, Any]:
     """The project's ledger, less what is nothing."""
     found = ask(stack, f"/api/projects/{stack.ready['projectId']}/ledger")
     return {name: value for name, value in found.items() if value}
+
+
+def test_half_of_a_surrogate_pair(stack: Stack) -> None:
+    """An emoji that a client has cut in two is shown, and replayed, as it was signed."""
+    alter(stack, FORBID.replace("'poison'", "'mcp_save'"))
+    api = Api(stack.ready["url"], stack.ready["apiKey"])
+    client = CommandLine(api, stack.ready["projectId"], stack.ready["hmacSecret"])
+    event, _ = client.save("x" * 79 + "😀")
+    payload = f'"payload":{stringify(event)},'.encode()
+    wait_until(lambda: payload in api.raw("GET", "/api/v2/dead-letters")[1], 20)
+    assert "\\ud83d" in stringify(event)
+    (letter,) = api.fetch("GET", "/api/v2/dead-letters")["deadLetters"]
+    assert "\\ud83d" in letters(stack, "show", letter["id"])
+    alter(stack, "DROP TRIGGER forbid")
+    letters(stack, "replay", letter["id"])
+    path = f"/api/v2/events?projectId={client.project}"
+    wait_until(lambda: payload in api.raw("GET", path)[1], 20)
 
 
 def test_replay(stack: Stack) -> None:

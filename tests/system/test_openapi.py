@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.system.conftest import Stack
 
@@ -67,12 +68,31 @@ def test_ingest(stack: Stack) -> None:
 def test_with_a_key(stack: Stack) -> None:
     """With an admin's key, all that is asked is answered as the contract says."""
     key = f"Authorization: Bearer {stack.ready['apiKey']}"
-    generated, _ = run(stack, 15, "--header", key, "--exclude-path", INGEST)
+    generated, _ = run(stack, 25, "--header", key, "--exclude-path", INGEST)
     assert generated > 300
+
+
+def test_with_a_cookie(stack: Stack) -> None:
+    """The same with an admin's cookie, on a page of the gateway's own."""
+    url = stack.ready["url"]
+    password = re.search(r"password +(\S+)", stack.printed())
+    assert password
+    sign_in = {"email": "admin@localhost", "password": password[1]}
+    answer = requests.post(f"{url}/api/auth/sign-in", json=sign_in, timeout=20)
+    cookie = answer.headers["Set-Cookie"].partition(";")[0]
+    sent = ("--header", f"Cookie: {cookie}", "--header", f"Origin: {url}")
+    others = ("--exclude-path", INGEST, "--exclude-path", "/api/auth/sign-out")
+    generated, printed = run(stack, 15, *sent, *others)
+    assert generated > 100
+    only_401 = printed.partition("Authentication failed")[2].partition("Missing test data")[0]
+    for taken in ("GET /api/keys", "POST /api/keys", "GET /api/projects", "POST /api/projects"):
+        assert f"- {taken}\n" not in only_401
+    me = requests.get(f"{url}/api/auth/me", headers={"Cookie": cookie}, timeout=20)
+    assert me.status_code == 200  # to the end
 
 
 def test_without_credentials(stack: Stack) -> None:
     """Without credentials nothing is given away, and nothing breaks; ingest included."""
-    generated, printed = run(stack, 10)
+    generated, printed = run(stack, 20)
     assert generated > 300
     assert "Authentication failed" in printed

@@ -114,15 +114,22 @@ def asker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Asker]:
     stack.stop()
 
 
-def callers(asker: Asker) -> dict[str, dict[str, str]]:
-    """The headers of everyone who may ask, and of some who may not."""
+def signed_in(asker: Asker) -> dict[str, str]:
+    """The headers of a new sign-in, on a page of the gateway's own."""
     password = re.search(r"password +(\S+)", asker.stack.printed())
     assert password
     sign_in = {"email": "admin@localhost", "password": password[1]}
     status, headers, _ = asker.ask("POST", "/api/auth/sign-in", body=sign_in)
     assert status == 200
-    cookie = headers["set-cookie"].partition(";")[0]
-    own = {"Cookie": cookie, "Origin": asker.stack.ready["url"]}
+    return {
+        "Cookie": headers["set-cookie"].partition(";")[0],
+        "Origin": asker.stack.ready["url"],
+    }
+
+
+def callers(asker: Asker) -> dict[str, dict[str, str]]:
+    """The headers of everyone who may ask, and of some who may not."""
+    own = signed_in(asker)
     made = json.loads(asker.ask("POST", "/api/keys", own, {"name": "second"})[2])
     gone = json.loads(asker.ask("POST", "/api/keys", own, {"name": "third"})[2])
     assert asker.ask("DELETE", "/api/keys", own, {"keyId": gone["id"]})[0] == 204
@@ -130,7 +137,7 @@ def callers(asker: Asker) -> dict[str, dict[str, str]]:
     asker.secrets |= {forged, "forged-cookie-" * 3 + "f"}
     return {
         "cookie": own,
-        "cookie of others' pages": {"Cookie": cookie, "Origin": "https://other.example"},
+        "cookie of others' pages": {**own, "Origin": "https://other.example"},
         "key": bearer(made["key"]),
         "deleted key": bearer(gone["key"]),
         "forged key": bearer(forged),
@@ -144,14 +151,19 @@ def use_everything(asker: Asker) -> None:
     """Every operation of the contract, by everyone, with bodies that are right and wrong."""
     paths = json.loads(asker.ask("GET", "/openapi.json")[2])["paths"]
     known = callers(asker)
+    refused: dict[str, list[str]] = {name: [] for name in known}
     for path, item in paths.items():
+        known["cookie"] = signed_in(asker)  # signing out is among the paths
         for method in {*map(str.upper, item), "PUT"}:
             if path == INGEST:
                 continue
             own = asker.stack.ready["projectId"] if method in ("GET", "POST") else "none"
-            for headers in known.values():
+            for name, headers in known.items():
                 for body in SAMPLES if method not in ("GET", "PUT") else [None]:
-                    asker.ask(method, path.replace("{id}", own), headers, body)
+                    status, _, _ = asker.ask(method, path.replace("{id}", own), headers, body)
+                    refused[name] += [path] if status == 401 else []
+    for name in ("cookie", "key", "operator"):  # who is known gets as far as the handlers
+        assert set(refused[name]) <= {"/api/auth/sign-in", "/api/auth/sign-out"}, name
 
 
 def ingest_everything(asker: Asker) -> None:

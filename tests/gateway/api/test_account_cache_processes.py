@@ -1,4 +1,5 @@
-"""A key deleted while 64 connections use it over two processes: what starts later is refused."""
+"""A key deleted while 64 connections use it over two processes, half of them for the API and half
+for events: what starts later is refused."""
 
 import asyncio
 import json
@@ -16,6 +17,7 @@ from store.engine import open_engine
 from store.migrate import migrate
 from store.users import SqlApiKeys, SqlUsers
 from tests.gateway.api.gateways import WAIT_S, gateways, is_up
+from tests.gateway.clients import SAVE, Client, as_javascript
 from tests.raw_http import exchange, read_reply
 
 CONNECTIONS = 64
@@ -30,18 +32,16 @@ class Seen(NamedTuple):
     status: int
 
 
-def request(method: str, key: str, body: bytes = b"") -> bytes:
+def request(method: str, path: str, key: str, body: bytes = b"") -> bytes:
     """A request with a key."""
-    path = "/api/keys" if method == "DELETE" else "/api/auth/me"
     typed = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
     head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n{typed}\r\n"
     return head.encode() + body
 
 
-async def use(port: int, key: str, seen: list[Seen], stop: asyncio.Event) -> None:
-    """Use a key on one connection, without a pause, until told to stop."""
+async def use(port: int, raw: bytes, seen: list[Seen], stop: asyncio.Event) -> None:
+    """Send a request on one connection, without a pause, until told to stop."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    raw = request("GET", key)
     while not stop.is_set():
         started_s = time.monotonic()
         writer.write(raw)
@@ -50,12 +50,26 @@ async def use(port: int, key: str, seen: list[Seen], stop: asyncio.Event) -> Non
     writer.close()
 
 
-async def more(seen: list[Seen]) -> None:
-    """Wait for five more answers on each connection."""
-    wanted = len(seen) + 5 * CONNECTIONS
+async def more(*kinds: list[Seen]) -> None:
+    """Wait for five more answers of each kind on each of its connections."""
+    wanted = [len(seen) + 5 * CONNECTIONS // len(kinds) for seen in kinds]
     async with asyncio.timeout(WAIT_S):
-        while len(seen) < wanted:
+        while any(len(seen) < count for seen, count in zip(kinds, wanted, strict=True)):
             await asyncio.sleep(0.02)
+
+
+async def made_project(port: int, key: str) -> tuple[str, str]:
+    """(id, secret) of a new project."""
+    body = b'{"name": "app"}'
+    made = (await exchange(port, request("POST", "/api/projects", key, body))).json["id"]
+    path = f"/api/projects/{made}/hmac-secret"
+    return made, (await exchange(port, request("GET", path, key))).json["hmacSecret"]
+
+
+def envelope(key: str, project: str, secret: str) -> bytes:
+    """An event as the published command line sends it; sent again it is the same event."""
+    body = as_javascript(Client(0, key, project, secret).cli(SAVE)).encode()
+    return request("POST", "/api/v2/ingest", key, body)
 
 
 @pytest.fixture
@@ -75,27 +89,36 @@ async def test_deleted_under_load(ports: list[int], environ: dict[str, str]) -> 
     async with asyncio.timeout(WAIT_S):
         while not all([await is_up(port) for port in ports]):
             await asyncio.sleep(0.05)
+    own, kept = new_key("user_1", "own", 1)
+    await keys.add(kept)
+    project = await made_project(ports[0], own)
     for deleted_at in (ports * ROUNDS)[:ROUNDS]:
         text, key = new_key("user_1", "shared", 1)
         await keys.add(key)
-        seen: list[Seen] = []
+        asked: list[Seen] = []
+        sent: list[Seen] = []
+        uses = [
+            (request("GET", "/api/auth/me", text), asked),
+            (envelope(text, *project), sent),
+        ]
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             for n in range(CONNECTIONS):
-                group.create_task(use(ports[n % 2], text, seen, stop))
-            await more(seen)
+                group.create_task(use(ports[n % 2], *uses[n // 2 % 2], stop))
+            await more(asked, sent)
             body = json.dumps({"keyId": key.id}).encode()
             sent_s = time.monotonic()
-            reply = await exchange(deleted_at, request("DELETE", text, body))
+            reply = await exchange(deleted_at, request("DELETE", "/api/keys", text, body))
             answered_s = time.monotonic()
             assert reply.status == 204
-            await more(seen)
+            await more(asked, sent)
             stop.set()
-        after = [one.status for one in seen if one.started_s > answered_s]
-        before = [one.status for one in seen if one.ended_s < sent_s]
-        assert min(len(before), len(after)) > CONNECTIONS
-        assert 401 in after
-        assert set(after) <= {401, 503}  # 503: Redis was too slow to say
-        assert 200 in before
-        assert set(before) <= {200, 503}
+        for seen, taken in ((asked, 200), (sent, 202)):
+            after = [one.status for one in seen if one.started_s > answered_s]
+            before = [one.status for one in seen if one.ended_s < sent_s]
+            assert min(len(before), len(after)) > CONNECTIONS
+            assert 401 in after
+            assert set(after) <= {401, 503}  # 503: Redis was too slow to say
+            assert taken in before
+            assert set(before) <= {taken, 503}
     await engine.dispose()

@@ -141,6 +141,21 @@ async def test_no_project(people: People, bob: Person, path: str, query: str) ->
     assert reply.json["error"].startswith("`projectId` must be ")
 
 
+async def test_unknown_project(people: People, ada: Person, bob: Person) -> None:
+    """A project that is not there is a 404; for admins, who see what deleted ones left, it is one
+    without events."""
+    for path, of_admin in (("/api/v2/events", 200), ("/api/v2/events/evt_1", 404)):
+        reply = await people.ask("GET", f"{path}?projectId=proj_none", bob.bearer)
+        told = {"error": "There is no such project", "code": "not_found"}
+        assert (reply.status, reply.json) == (404, told)
+        reply = await people.ask("GET", f"{path}?projectId=proj_none", ada.bearer)
+        assert reply.status == of_admin
+        if of_admin == 200:
+            assert reply.json == {"events": [], "cursor": None}
+        else:
+            assert reply.json["error"] == "There is no such event"
+
+
 async def test_one(people: People, bob: Person, project: str) -> None:
     """One event is got by its id, stored as it is."""
     reply = await people.ask("GET", f"/api/v2/events/evt_119?projectId={project}", bob.bearer)

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -61,6 +62,34 @@ async def test_own_are_listed(people: People, ada: Person, bob: Person) -> None:
     assert (await people.ask("GET", PATH, eve.bearer)).json == []
     listed = (await people.ask("GET", PATH, ada.bearer)).json
     assert [project["id"] for project in listed] == ["proj_1", one["id"], two["id"]]
+
+
+async def test_found_by_name(people: People, bob: Person) -> None:
+    """With a name only the project that is called exactly so is listed, or none."""
+    await make(people, bob, "one")
+    two = await make(people, bob, "zwei & mehr")
+    await make(people, await people.add("eve"), "eves")
+
+    async def named(name: str) -> Any:
+        path = f"{PATH}?{urlencode({'teamId': 'x', 'name': name})}"
+        return (await people.ask("GET", path, bob.bearer)).json
+
+    assert await named("zwei & mehr") == [two]
+    assert await named(" zwei & mehr ") == [two]  # as it would be called if it were made
+    for other in ("zwei", "Zwei & mehr", "eves", "on_", "%"):
+        assert await named(other) == []
+    told = {"error": "`name` must be 1 to 100 printable characters", "code": "bad_request"}
+    for wrong in ("x" * 101, " ", "a\nb"):
+        assert await named(wrong) == told
+
+
+async def test_own_name_first(people: People, ada: Person, bob: Person) -> None:
+    """An admin's own project of a name is listed before others' of that name."""
+    bobs = await make(people, bob, "app")
+    own = await make(people, ada, "app")
+    path = f"{PATH}?name=app"
+    assert (await people.ask("GET", path, ada.bearer)).json == [own, bobs]
+    assert (await people.ask("GET", path, bob.bearer)).json == [bobs]
 
 
 async def test_names_are_ones_own(people: People, bob: Person) -> None:
