@@ -45,7 +45,7 @@ class ProjectKeys(NamedTuple):
     """What the keyring needs of a project: whether it takes events, its secrets, its owner."""
 
     status: str
-    secrets: tuple[SealedSecret, ...]  # newest first, at least one
+    secrets: tuple[SealedSecret, ...]  # the current one, and the one before it in its grace
     owner_id: str | None = None
 
 
@@ -175,10 +175,10 @@ class ProjectStore(Protocol):
         old_expires_ms: int,
         old_last_used_ms: int | None = None,
     ) -> None:
-        """Make `secret` current; the one that was current verifies until `old_expires_ms`.
+        """Make `secret` current; the one that was current verifies until `old_expires_ms`, unless
+        that has passed by `now_ms`; all older ones end now. So there are never more than two.
 
-        old_last_used_ms: when that one was last used, as far as is known. Secrets that have expired
-        by `now_ms` are deleted.
+        old_last_used_ms: when the one that was current was last used, as far as is known.
         """
 
     async def used(self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int) -> None:

@@ -170,14 +170,10 @@ class MemoryProjects:
         old_last_used_ms: int | None = None,
     ) -> None:
         """See core.ports.ProjectStore."""
-        kept = [
-            SealedSecret(old.sealed, old_expires_ms, old_last_used_ms or old.last_used_ms)
-            if old.expires_ms is None
-            else old
-            for old in self.secrets[project_id]
-        ]
-        live = [old for old in kept if old.expires_ms is None or old.expires_ms > now_ms]
-        self.secrets[project_id] = [secret, *live]
+        old = self.secrets[project_id][0]
+        last_used_ms = old.last_used_ms if old_last_used_ms is None else old_last_used_ms
+        ends = SealedSecret(old.sealed, old_expires_ms, last_used_ms)
+        self.secrets[project_id] = [secret, ends] if old_expires_ms > now_ms else [secret]
 
     async def used(self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int) -> None:
         """See core.ports.ProjectStore."""

@@ -110,15 +110,15 @@ class SqlProjects:
         if old_last_used_ms is not None:
             old["last_used_ms"] = old_last_used_ms
         async with transaction(self._engine) as connection:
-            await connection.execute(
+            await connection.execute(  # first: another rotation of the project waits here
                 sa.update(projects).where(_is(project_id)).values(updated_ms=now_ms)
             )
-            await connection.execute(
-                sa.update(secrets).where(of_project, secrets.c.expires_ms.is_(None)).values(**old)
-            )
-            await connection.execute(
-                sa.delete(secrets).where(of_project, secrets.c.expires_ms <= now_ms)
-            )
+            older = sa.delete(secrets).where(of_project, secrets.c.expires_ms.is_not(None))
+            await connection.execute(older)
+            if old_expires_ms > now_ms:
+                await connection.execute(sa.update(secrets).where(of_project).values(**old))
+            else:
+                await connection.execute(sa.delete(secrets).where(of_project))
             await connection.execute(_insert_secret(project_id, secret))
 
     async def used(self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int) -> None:

@@ -1,5 +1,7 @@
 """What every ProjectStore keeps to; see core.ports."""
 
+import asyncio
+
 import pytest
 
 from core.ports import Conflict, Project, ProjectStore, SealedSecret
@@ -111,14 +113,37 @@ class ProjectStoreContract:
         assert keys.secrets == (SECRETS[1], SECRETS[0]._replace(expires_ms=20))
 
     async def test_rotation_again(self, store: ProjectStore) -> None:
-        """A second rotation keeps the first's expiry, and drops what has expired."""
+        """A second rotation ends the secret that was in its grace, however long that was."""
         await store.create(ONE, SECRETS[0])
-        await store.rotate("proj_1", SECRETS[1], now_ms=10, old_expires_ms=20)
+        await store.rotate("proj_1", SECRETS[1], now_ms=10, old_expires_ms=99)
         await store.rotate("proj_1", SECRETS[2], now_ms=15, old_expires_ms=40)
-        await store.rotate("proj_1", SECRETS[3], now_ms=30, old_expires_ms=30)
         keys = await store.keys("proj_1")
         assert keys is not None
-        assert keys.secrets == (SECRETS[3], SECRETS[1]._replace(expires_ms=40))
+        assert keys.secrets == (SECRETS[2], SECRETS[1]._replace(expires_ms=40))
+
+    async def test_rotation_without_grace(self, store: ProjectStore) -> None:
+        """A rotation without a grace leaves the new secret alone, and other projects' as they
+        are."""
+        await store.create(ONE, SECRETS[0])
+        await store.create(TWO, SECRETS[4])
+        await store.rotate("proj_2", SECRETS[1], now_ms=10, old_expires_ms=99)
+        await store.rotate("proj_1", SECRETS[2], now_ms=10, old_expires_ms=99)
+        await store.rotate("proj_1", SECRETS[3], now_ms=30, old_expires_ms=30)
+        keys, other = await store.keys("proj_1"), await store.keys("proj_2")
+        assert keys is not None
+        assert other is not None
+        assert keys.secrets == (SECRETS[3],)
+        assert other.secrets == (SECRETS[1], SECRETS[4]._replace(expires_ms=99))
+
+    async def test_rotations_at_once(self, store: ProjectStore) -> None:
+        """Rotations that are under way together leave one current secret, and one before it."""
+        await store.create(ONE, SECRETS[0])
+        await asyncio.gather(
+            *(store.rotate("proj_1", new, now_ms=10, old_expires_ms=99) for new in SECRETS[1:])
+        )
+        keys = await store.keys("proj_1")
+        assert keys is not None
+        assert [secret.expires_ms for secret in keys.secrets] == [None, 99]
 
     async def test_used(self, store: ProjectStore) -> None:
         """When a secret was used is kept by its sealed form, but not if that was just before."""
@@ -136,7 +161,6 @@ class ProjectStoreContract:
         """What a rotation knows of the old secret's last use stays with it."""
         await store.create(ONE, SECRETS[0])
         await store.rotate("proj_1", SECRETS[1], now_ms=10, old_expires_ms=90, old_last_used_ms=3)
-        await store.rotate("proj_1", SECRETS[2], now_ms=20, old_expires_ms=95)
         keys = await store.keys("proj_1")
         assert keys is not None
-        assert [secret.last_used_ms for secret in keys.secrets] == [None, None, 3]
+        assert [secret.last_used_ms for secret in keys.secrets] == [None, 3]
