@@ -181,11 +181,13 @@ class ProjectStore(Protocol):
         old_last_used_ms: when the one that was current was last used, as far as is known.
         """
 
-    async def used(self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int) -> None:
+    async def used(
+        self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int
+    ) -> dict[tuple[str, bytes], int]:
         """Note when secrets were last used: Unix ms by project and sealed form.
 
         As core.users.ApiKeyStore.used: what is gone is passed over, and so is a time that is less
-        than `apart_ms` after the one that is kept.
+        than `apart_ms` after the one that is kept; returns what is kept now.
         """
 
 

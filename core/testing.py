@@ -175,13 +175,17 @@ class MemoryProjects:
         ends = SealedSecret(old.sealed, old_expires_ms, last_used_ms)
         self.secrets[project_id] = [secret, ends] if old_expires_ms > now_ms else [secret]
 
-    async def used(self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int) -> None:
+    async def used(
+        self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int
+    ) -> dict[tuple[str, bytes], int]:
         """See core.ports.ProjectStore."""
+        kept = {}
         for project_id, secrets in self.secrets.items():
             for at, secret in enumerate(secrets):
-                at_ms, last_ms = times.get((project_id, secret.sealed)), secret.last_used_ms
-                if at_ms is not None and (last_ms is None or at_ms >= last_ms + apart_ms):
-                    secrets[at] = secret._replace(last_used_ms=at_ms)
+                if (name := (project_id, secret.sealed)) in times:
+                    kept[name] = _later(secret.last_used_ms, times[name], apart_ms)
+                    secrets[at] = secret._replace(last_used_ms=kept[name])
+        return kept
 
 
 class MemoryUsers:
@@ -245,12 +249,18 @@ class MemoryApiKeys:
         """See core.users.ApiKeyStore."""
         self.keys.pop(key_id, None)
 
-    async def used(self, times: Mapping[str, int], *, apart_ms: int) -> None:
+    async def used(self, times: Mapping[str, int], *, apart_ms: int) -> dict[str, int]:
         """See core.users.ApiKeyStore."""
+        kept = {}
         for key_id in times.keys() & self.keys.keys():
-            last_ms = self.keys[key_id].last_used_ms
-            if last_ms is None or times[key_id] >= last_ms + apart_ms:
-                self.keys[key_id] = self.keys[key_id]._replace(last_used_ms=times[key_id])
+            key = self.keys[key_id]
+            kept[key_id] = _later(key.last_used_ms, times[key_id], apart_ms)
+            self.keys[key_id] = key._replace(last_used_ms=kept[key_id])
+        return kept
+
+
+def _later(last_ms: int | None, at_ms: int, apart_ms: int) -> int:
+    return at_ms if last_ms is None or at_ms >= last_ms + apart_ms else last_ms
 
 
 class MemoryQueue:

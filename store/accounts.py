@@ -121,7 +121,9 @@ class SqlProjects:
                 await connection.execute(sa.delete(secrets).where(of_project))
             await connection.execute(_insert_secret(project_id, secret))
 
-    async def used(self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int) -> None:
+    async def used(
+        self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int
+    ) -> dict[tuple[str, bytes], int]:
         """See core.ports.ProjectStore."""
         at_ms = sa.bindparam("at_ms", type_=sa.BigInteger)
         last_ms = secrets.c.last_used_ms
@@ -136,9 +138,14 @@ class SqlProjects:
             {"project": project, "form": sealed, "at_ms": ms}
             for (project, sealed), ms in sorted(times.items())
         ]
-        if rows:
-            async with transaction(self._engine) as connection:
-                await connection.execute(update, rows)
+        of_projects = secrets.c.project_id.in_({project for project, _ in times})
+        kept = sa.select(secrets.c.project_id, secrets.c.sealed, last_ms).where(of_projects)
+        if not rows:
+            return {}
+        async with transaction(self._engine) as connection:
+            await connection.execute(update, rows)
+            found = (await connection.execute(kept)).all()
+        return {(project, form): ms for project, form, ms in found if (project, form) in times}
 
 
 def _is(project_id: str) -> sa.ColumnElement[bool]:

@@ -146,13 +146,15 @@ class ProjectStoreContract:
         assert [secret.expires_ms for secret in keys.secrets] == [None, 99]
 
     async def test_used(self, store: ProjectStore) -> None:
-        """When a secret was used is kept by its sealed form, but not if that was just before."""
+        """When a secret was used is kept by its sealed form, but not if that was just before; what
+        is kept then is told."""
         await store.create(ONE, SECRETS[0])
         await store.rotate("proj_1", SECRETS[1], now_ms=10, old_expires_ms=90)
         old = ("proj_1", SECRETS[0].sealed)
-        await store.used({}, apart_ms=5)
+        assert await store.used({}, apart_ms=5) == {}
         for at_ms, kept_ms in ((20, 20), (24, 20), (25, 25)):
-            await store.used({old: at_ms, ("proj_9", b"x"): at_ms}, apart_ms=5)
+            kept = await store.used({old: at_ms, ("proj_9", b"x"): at_ms}, apart_ms=5)
+            assert kept == {old: kept_ms}
             keys = await store.keys("proj_1")
             assert keys is not None
             assert [secret.last_used_ms for secret in keys.secrets] == [None, kept_ms]
