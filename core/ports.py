@@ -27,7 +27,7 @@ class Project(NamedTuple):
     name: str
     status: str  # "active" or "disabled"
     created_ms: int
-    updated_ms: int
+    updated_ms: int  # higher after each change, whatever the clock says
     owner_id: str | None = None  # a user's; None: only admins see it
     description: str = ""
     visibility: str = "private"
@@ -47,6 +47,7 @@ class ProjectKeys(NamedTuple):
     status: str
     secrets: tuple[SealedSecret, ...]  # the current one, and the one before it in its grace
     owner_id: str | None = None
+    version: int = 0  # of two, the later one's is higher
 
 
 class EventFilter(NamedTuple):

@@ -136,7 +136,8 @@ class MemoryProjects:
     async def update(self, project_id: str, changes: Mapping[str, str], *, now_ms: int) -> None:
         """See core.ports.ProjectStore."""
         if project := self.projects.get(project_id):
-            self._put(Project(**{**project._asdict(), **changes, "updated_ms": now_ms}))
+            updated_ms = max(now_ms, project.updated_ms + 1)
+            self._put(Project(**{**project._asdict(), **changes, "updated_ms": updated_ms}))
 
     def _put(self, project: Project) -> None:
         same = [p for p in self.projects.values() if p.name == project.name and p.id != project.id]
@@ -158,7 +159,8 @@ class MemoryProjects:
         project = self.projects.get(project_id)
         if project is None:
             return None
-        return ProjectKeys(project.status, tuple(self.secrets[project_id]), project.owner_id)
+        secrets = tuple(self.secrets[project_id])
+        return ProjectKeys(project.status, secrets, project.owner_id, project.updated_ms)
 
     async def rotate(
         self,
@@ -170,6 +172,7 @@ class MemoryProjects:
         old_last_used_ms: int | None = None,
     ) -> None:
         """See core.ports.ProjectStore."""
+        await self.update(project_id, {}, now_ms=now_ms)
         old = self.secrets[project_id][0]
         last_used_ms = old.last_used_ms if old_last_used_ms is None else old_last_used_ms
         ends = SealedSecret(old.sealed, old_expires_ms, last_used_ms)

@@ -81,7 +81,7 @@ async def test_rotation_is_announced(accounts: Accounts, queue: Redis) -> None:
         assert (await accounts.rotate(project.id, 60)).announced
         message = await channel.get_message(timeout=5)
     assert message is not None
-    assert message["data"] == project.id.encode()
+    assert message["data"] == f"1 {project.id}".encode()
     keys = await accounts.projects.keys(project.id)
     assert await KeyCache(queue, ttl_s=30).get(project.id) == (True, keys)
 

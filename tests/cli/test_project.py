@@ -128,7 +128,7 @@ async def test_rotate(project: Command, store: Store, queue: Redis) -> None:
     assert first == f"New secret: {await secret_of(store, 'demo')}"
     assert second.startswith("The old one verifies until 20")
     assert message is not None
-    assert message["data"] == store.project.encode()
+    assert message["data"] == f"1 {store.project}".encode()
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ async def test_disable(project: Command, store: Store, queue: Redis) -> None:
         assert result == (0, "Project demo is disabled.\n", "")
         message = await channel.get_message(timeout=5)
         assert message is not None
-        assert message["data"] == store.project.encode()
+        assert message["data"] == f"1 {store.project}".encode()
     assert (await project("show", "demo", "--json")).json["status"] == "disabled"
     assert (await project("enable", "demo", "--json")).json["status"] == "active"
 

@@ -62,21 +62,33 @@ class ProjectStoreContract:
     async def test_update(self, store: ProjectStore) -> None:
         """What is changed is changed, and nothing else; an unknown project is no error."""
         await store.create(ONE, SECRETS[0])
-        await store.update("proj_1", {"name": "uno", "status": "disabled"}, now_ms=7)
-        await store.update("proj_9", {"name": "nine"}, now_ms=7)
-        changed = ONE._replace(name="uno", status="disabled", updated_ms=7)
+        await store.update("proj_1", {"name": "uno", "status": "disabled"}, now_ms=3_000)
+        await store.update("proj_9", {"name": "nine"}, now_ms=3_000)
+        changed = ONE._replace(name="uno", status="disabled", updated_ms=3_000)
         assert await store.list() == [changed]
-        await store.update("proj_1", {}, now_ms=8)
-        assert await store.get("proj_1") == changed._replace(updated_ms=8)
+        await store.update("proj_1", {}, now_ms=3_001)
+        assert await store.get("proj_1") == changed._replace(updated_ms=3_001)
+
+    async def test_version(self, store: ProjectStore) -> None:
+        """Each change has a higher version than the one before, whatever the clock says."""
+        await store.create(ONE, SECRETS[0])
+        versions = []
+        for now_ms in (1_000, 900, 1_001, 5_000):
+            await store.update("proj_1", {"status": "active"}, now_ms=now_ms)
+            versions.append(await store.keys("proj_1"))
+            await store.rotate("proj_1", SECRETS[1], now_ms=now_ms, old_expires_ms=now_ms)
+            versions.append(await store.keys("proj_1"))
+        numbers = [keys.version for keys in versions if keys]
+        assert numbers == [1_001, 1_002, 1_003, 1_004, 1_005, 1_006, 5_000, 5_001]
 
     async def test_update_conflict(self, store: ProjectStore) -> None:
         """A name that its owner has given already raises Conflict; its own name does not."""
         await store.create(ONE, SECRETS[0])
         await store.create(TWO, SECRETS[1])
         with pytest.raises(Conflict):
-            await store.update("proj_2", {"name": "one"}, now_ms=7)
-        await store.update("proj_2", {"name": "two"}, now_ms=7)
-        assert await store.get("proj_2") == TWO._replace(updated_ms=7)
+            await store.update("proj_2", {"name": "one"}, now_ms=3_000)
+        await store.update("proj_2", {"name": "two"}, now_ms=3_000)
+        assert await store.get("proj_2") == TWO._replace(updated_ms=3_000)
 
     async def test_delete(self, store: ProjectStore) -> None:
         """A project that is deleted is gone with its secrets; deleting it again is no error."""
@@ -101,7 +113,7 @@ class ProjectStoreContract:
         await store.create(ONE, SECRETS[0])
         keys = await store.keys("proj_1")
         assert keys is not None
-        assert keys == ("active", (SECRETS[0],), None)
+        assert keys == ("active", (SECRETS[0],), None, 1_000)
         assert await store.keys("one") is None
 
     async def test_rotation(self, store: ProjectStore) -> None:

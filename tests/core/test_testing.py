@@ -87,7 +87,9 @@ async def test_rotation_keeps_the_old_secret_for_a_while() -> None:
     await store.create(PROJECT, OLD)
     assert await store.keys("proj_2") is None
     await store.rotate("proj_1", NEW, now_ms=10, old_expires_ms=20)
-    assert await store.keys("proj_1") == ProjectKeys("active", (NEW, SealedSecret(b"old", 20)))
+    assert await store.keys("proj_1") == ProjectKeys(
+        "active", (NEW, SealedSecret(b"old", 20)), version=10
+    )
     await store.rotate("proj_1", OLD, now_ms=19, old_expires_ms=30)
     assert [s.expires_ms for s in store.secrets["proj_1"]] == [None, 30]
     await store.rotate("proj_1", NEW, now_ms=20, old_expires_ms=20)
