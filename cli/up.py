@@ -95,9 +95,11 @@ async def _run(directory: DataDir, environ: dict[str, str], ready_file: Path | N
         sys.stderr.write("Starting queue, gateway and worker ...\n")
     try:
         welcome = await _start(directory, environ, supervisor)
-        if ready_file:
-            _write_ready_file(ready_file, welcome)
-        _print_welcome(welcome, directory)
+        try:
+            if ready_file:
+                _write_ready_file(ready_file, welcome)
+        finally:
+            _print_welcome(welcome, directory)  # whatever becomes of the file: it is shown once
         await stop.wait()
         sys.stderr.write("Stopping; what has been accepted is kept.\n")
     finally:
@@ -112,8 +114,6 @@ async def _start(directory: DataDir, environ: dict[str, str], supervisor: Superv
     environ["CONTOX_WORKER_PORT"] = str(free_port())
     environ["CONTOX_WORKER_NAME"] = "worker"
     project_id, secret = await _demo_project(environ)
-    async with open_users(environ) as users:
-        admin = await users.first_admin()
     url = local_url(environ["CONTOX_HOST"], environ["CONTOX_PORT"])
     worker_url = local_url(environ["CONTOX_HOST"], environ["CONTOX_WORKER_PORT"])
     await asyncio.gather(
@@ -122,6 +122,8 @@ async def _start(directory: DataDir, environ: dict[str, str], supervisor: Superv
     )
     stack = {"url": url, "workerUrl": worker_url, "redisUrl": redis_url, "pid": os.getpid()}
     write_private(directory.stack, json.dumps(stack).encode())
+    async with open_users(environ) as users:
+        admin = await users.first_admin()  # last: a start that fails has shown it to nobody
     return Welcome(url, project_id, secret, admin)
 
 

@@ -1,6 +1,7 @@
 """The API put together from its parts."""
 
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -32,6 +33,7 @@ from gateway.api.rate import RateLimit
 from gateway.api.sessions import Sessions
 from gateway.api.sign_ins import SignIns
 from gateway.sessions import Sessions as OpenSessions
+from runtime.ledger import in_flight
 
 
 class Api:
@@ -71,7 +73,8 @@ class Api:
         ledgers = Ledgers(
             queue, partitions=partitions, projects=projects, ledger=ledger, spooled=spooled
         )
-        self._deletions = Deletions(changes, events, sessions, ledgers.in_flight)
+        in_queue = partial(in_flight, queue, partitions=partitions)
+        self._deletions = Deletions(changes, events, sessions, in_queue)
         self._resources = (
             Auth(settings, users=users, sign_ins=sign_ins, tries=tries, proxies=proxies),
             Keys(keys, accounts),
