@@ -95,11 +95,13 @@ async def _run(directory: DataDir, environ: dict[str, str], ready_file: Path | N
         sys.stderr.write("Starting queue, gateway and worker ...\n")
     try:
         welcome = await _start(directory, environ, supervisor)
-        try:
-            if ready_file:
+        if ready_file:
+            try:
                 _write_ready_file(ready_file, welcome)
-        finally:
-            _print_welcome(welcome, directory)  # whatever becomes of the file: it is shown once
+            except CliError:
+                _print(*_of_admin(welcome.admin))  # who is made by now, and shown this once
+                raise
+        _print_welcome(welcome, directory)
         await stop.wait()
         sys.stderr.write("Stopping; what has been accepted is kept.\n")
     finally:
@@ -200,7 +202,7 @@ def _print_welcome(welcome: Welcome, directory: DataDir) -> None:
         f"{command} send --url {welcome.url} --project {welcome.project_id}"
         f""" --secret {welcome.secret} session_save '{{"summary": "hello"}}'"""
     )
-    sections = (
+    _print(
         f"contox-ingest accepts events. Ctrl-C stops it; the data stays in {directory.path}",
         f"  URL      {welcome.url}\n"
         f"  project  {welcome.project_id}  (name: {DEMO})\n"
@@ -217,8 +219,12 @@ def _print_welcome(welcome: Welcome, directory: DataDir) -> None:
         "See what is stored:",
         f"  {command} events --project {DEMO}{where}",
     )
-    sys.stdout.write("\n" + "\n\n".join(sections) + "\n\n")
-    sys.stdout.flush()
+
+
+def _print(*sections: str) -> None:
+    if sections:
+        sys.stdout.write("\n" + "\n\n".join(sections) + "\n\n")
+        sys.stdout.flush()
 
 
 def _of_admin(admin: FirstAdmin | None) -> tuple[str, ...]:
