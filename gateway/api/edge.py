@@ -1,7 +1,8 @@
 """Around the whole API: how often a client may ask, and what other origins' pages may.
 
 Outermost, so that it counts and marks every answer, 404 and 405 too. Ingest is not part of it: its
-quotas are the projects'; nor are the pages for orchestrators, which must answer without Redis. Of
+quotas are the projects'; nor are the pages for orchestrators, which must answer without Redis, and
+whoever asks; the contract itself is. Of
 ingest with an API key, what ends in a 401 counts, by itself: each made-up key is looked up in Redis
 and the store. Over the limit nothing more is, until the window ends.
 """
@@ -13,6 +14,7 @@ from core.errors import Reason, Unavailable
 from core.metrics import Meter, Metric
 from gateway.answers import not_accepted
 from gateway.api.addresses import Proxies
+from gateway.api.openapi import PATH as CONTRACT
 from gateway.api.origins import Origins
 from gateway.api.rate import RateLimit, limited
 from gateway.endpoint import PATH as INGEST
@@ -22,7 +24,7 @@ from runtime.queue import QUEUE_ERRORS
 
 log = get_log()
 LOG_S = 10
-API = "/api/"
+COUNTED = ("/api/", CONTRACT)
 SIGNATURE = "X-Contox-Signature"
 WINDOW_S = 60
 
@@ -55,7 +57,7 @@ class Edge:
         async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
             if request.path == INGEST:
                 return await self._ingest(request, handler)
-            if request.path.startswith(API):
+            if request.path.startswith(COUNTED):
                 return await self._api(request, handler)
             return await handler(request)
 
@@ -66,7 +68,9 @@ class Edge:
             standing = await self._limit.hit(client_of(request, self._proxies))
         except QUEUE_ERRORS as error:
             self._log(error)
-            return to_response(not_accepted(Unavailable()))
+            refusal = to_response(not_accepted(Unavailable()))
+            refusal.headers.update(self._limit.unknown().headers())
+            return refusal
         response: web.StreamResponse
         if standing.retry_after_s is not None:
             response = to_response(not_accepted(limited(standing.retry_after_s)))

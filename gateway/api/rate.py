@@ -89,6 +89,10 @@ class RateLimit:
         self._remember(who, _Window(end_s, now_s if count > self._amount else 0))
         return self._standing(count, end_s)
 
+    def unknown(self) -> Standing:
+        """What is said while Redis does not answer: nothing is left for the next second."""
+        return Standing(self._amount, 0, math.ceil(time.time()) + 1, None)
+
     def over_s(self, who: str) -> int:
         """Seconds until the window of whom ends, if it was seen here to be over; else 0. Counts
         nothing, and asks nobody."""

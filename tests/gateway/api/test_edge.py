@@ -50,7 +50,13 @@ async def test_limit(people: People) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", ME, 401), ("GET", "/api/nothing", 404), ("PUT", ME, 405), ("OPTIONS", ME, 405)],
+    [
+        ("GET", ME, 401),
+        ("GET", "/api/nothing", 404),
+        ("PUT", ME, 405),
+        ("OPTIONS", ME, 405),
+        ("GET", "/openapi.json", 200),
+    ],
 )
 async def test_every_answer(people: People, method: str, path: str, status: int) -> None:
     """Each answer of the API says how far the client has come, whatever it is."""
@@ -166,5 +172,8 @@ async def test_queue_away(start: Start, own_queue_server: QueueServer) -> None:
     for path in (ME, "/api/nothing"):
         reply = await people.ask("GET", path)
         assert (reply.status, reply.json["code"]) == (503, "queue_unavailable")
+        limit, remaining, reset_s = (int(reply.headers[name]) for name in RATES)
+        assert (limit, remaining) == (200, 0)
+        assert 0 < reset_s - time.time() <= 2
     assert (await people.ask("GET", "/healthz")).status == 200
     own_queue_server.start()
