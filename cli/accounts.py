@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from redis.asyncio import Redis
+
 from cli.errors import CliError
 from cli.find_project import find_project
 from core.errors import Unavailable
@@ -11,8 +13,10 @@ from core.ports import Conflict, Project, SealedSecret
 from core.sessions import SessionStore
 from core.settings import SettingError, Settings, read
 from core.users import UserStore
+from gateway.api.deletions import delete_events
 from gateway.api.project_changes import DELETING, NAME_MAX, ProjectChanges, is_name
 from gateway.key_cache import KeyCache
+from runtime.ledger import in_flight
 from runtime.queue import QUEUE_ERRORS, open_queue
 from store.accounts import SqlProjects
 from store.engine import open_engine
@@ -22,8 +26,6 @@ from store.sealing import Sealer, check_master_key
 from store.sessions import SqlSessions
 from store.users import SqlUsers
 
-EVENTS_BATCH = 1_000  # deleted in one transaction
-
 
 class Rotation(NamedTuple):
     """What a rotation has done."""
@@ -31,6 +33,14 @@ class Rotation(NamedTuple):
     secret: str
     old_expires_ms: int
     announced: bool  # whether every gateway that listens knows by now
+
+
+class Deletion(NamedTuple):
+    """What has become of a project that was deleted."""
+
+    announced: bool
+    events: int  # deleted
+    left: int  # in the queue still: they will be stored
 
 
 class Accounts(NamedTuple):
@@ -44,6 +54,7 @@ class Accounts(NamedTuple):
     users: UserStore
     events: SqlEvents
     sessions: SessionStore
+    queue: Redis
     settings: Settings
 
     @property
@@ -96,18 +107,25 @@ class Accounts(NamedTuple):
         """Take no more events of a project, or take them again."""
         return await _told(self.changes.set(identity, status=status))
 
-    async def delete(self, project: Project, *, events: bool) -> tuple[bool, int]:
-        """Forget a project, and its events if so asked; returns (told, events deleted).
+    async def delete(self, project: Project, *, events: bool) -> Deletion:
+        """Forget a project, and its events if so asked, those in the queue included.
 
         If that is broken off, a gateway goes on with it at its next start.
         """
-        deleted = 0
+        deleted = left = 0
         if events:
             await _told(self.changes.set(project.id, status=DELETING))
-            while batch := await self.events.delete(project.id, limit=EVENTS_BATCH):
-                deleted += batch
+            deleted, left = await delete_events(self.events, project.id, self._in_flight)
             await self.sessions.delete(project.id)
-        return await _told(self.changes.delete(project.id)), deleted
+        return Deletion(await _told(self.changes.delete(project.id)), deleted, left)
+
+    async def _in_flight(self, project_id: str) -> int:
+        """How many of its events are in the queue; 0 if that is away, of which the caller is told
+        by `announced`."""
+        try:
+            return await in_flight(self.queue, project_id, partitions=self.settings.partitions)
+        except QUEUE_ERRORS:
+            return 0
 
     async def _user(self, email_or_id: str) -> str:
         if email_or_id.isprintable() and (user := await self.users.find(email_or_id.strip())):
@@ -137,7 +155,8 @@ async def open_accounts(environ: Mapping[str, str]) -> AsyncIterator[Accounts]:
         projects, sealer = SqlProjects(engine), Sealer(settings.master_key)
         await check_master_key(projects, sealer)
         changes = ProjectChanges(projects, sealer, KeyCache(queue, ttl_s=settings.keyring_ttl_s))
-        yield Accounts(changes, SqlUsers(engine), SqlEvents(engine), SqlSessions(engine), settings)
+        users, events, sessions = SqlUsers(engine), SqlEvents(engine), SqlSessions(engine)
+        yield Accounts(changes, users, events, sessions, queue, settings)
     except Unavailable as error:
         raise CliError(f"{error.sentence}; is CONTOX_DATABASE_URL right?") from None
     finally:

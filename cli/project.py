@@ -159,9 +159,14 @@ def delete(
             if name != found.name:
                 told = f"To delete {found.id}, give its name: --name {shlex.quote(found.name)}"
                 raise CliError(told)
-            announced, deleted = await accounts.delete(found, events=delete_events)
-            _tell(accounts, announced, "it")
-            return {"projectId": found.id, "deletedEvents": deleted}
+            done = await accounts.delete(found, events=delete_events)
+            _tell(accounts, done.announced, "it")
+            if done.left:
+                stderr.print(
+                    f"{done.left:,} of its events are in the queue still, and will be stored; is a"
+                    " worker running?"
+                )
+            return {"projectId": found.id, "deletedEvents": done.events}
 
     content = asyncio.run(run())
     if json:

@@ -96,7 +96,11 @@ async def _run(directory: DataDir, environ: dict[str, str], ready_file: Path | N
     try:
         welcome = await _start(directory, environ, supervisor)
         if ready_file:
-            _write_ready_file(ready_file, welcome)
+            try:
+                _write_ready_file(ready_file, welcome)
+            except CliError:
+                _print(*_of_admin(welcome.admin))  # who is made by now, and shown this once
+                raise
         _print_welcome(welcome, directory)
         await stop.wait()
         sys.stderr.write("Stopping; what has been accepted is kept.\n")
@@ -112,8 +116,6 @@ async def _start(directory: DataDir, environ: dict[str, str], supervisor: Superv
     environ["CONTOX_WORKER_PORT"] = str(free_port())
     environ["CONTOX_WORKER_NAME"] = "worker"
     project_id, secret = await _demo_project(environ)
-    async with open_users(environ) as users:
-        admin = await users.first_admin()
     url = local_url(environ["CONTOX_HOST"], environ["CONTOX_PORT"])
     worker_url = local_url(environ["CONTOX_HOST"], environ["CONTOX_WORKER_PORT"])
     await asyncio.gather(
@@ -122,6 +124,8 @@ async def _start(directory: DataDir, environ: dict[str, str], supervisor: Superv
     )
     stack = {"url": url, "workerUrl": worker_url, "redisUrl": redis_url, "pid": os.getpid()}
     write_private(directory.stack, json.dumps(stack).encode())
+    async with open_users(environ) as users:
+        admin = await users.first_admin()  # last: a start that fails has shown it to nobody
     return Welcome(url, project_id, secret, admin)
 
 
@@ -198,7 +202,7 @@ def _print_welcome(welcome: Welcome, directory: DataDir) -> None:
         f"{command} send --url {welcome.url} --project {welcome.project_id}"
         f""" --secret {welcome.secret} session_save '{{"summary": "hello"}}'"""
     )
-    sections = (
+    _print(
         f"contox-ingest accepts events. Ctrl-C stops it; the data stays in {directory.path}",
         f"  URL      {welcome.url}\n"
         f"  project  {welcome.project_id}  (name: {DEMO})\n"
@@ -215,8 +219,12 @@ def _print_welcome(welcome: Welcome, directory: DataDir) -> None:
         "See what is stored:",
         f"  {command} events --project {DEMO}{where}",
     )
-    sys.stdout.write("\n" + "\n\n".join(sections) + "\n\n")
-    sys.stdout.flush()
+
+
+def _print(*sections: str) -> None:
+    if sections:
+        sys.stdout.write("\n" + "\n\n".join(sections) + "\n\n")
+        sys.stdout.flush()
 
 
 def _of_admin(admin: FirstAdmin | None) -> tuple[str, ...]:

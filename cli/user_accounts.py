@@ -11,7 +11,7 @@ from core.errors import Unavailable
 from core.ids import ENTROPY_BYTES, user_id
 from core.ports import Conflict
 from core.settings import read
-from core.users import ACTIVE, ADMIN, User, email_of
+from core.users import ACTIVE, ADMIN, ApiKey, User, email_of
 from gateway.api.account_cache import AccountCache
 from gateway.api.keys import new_key
 from gateway.api.passwords import check_password, hash_of, new_password
@@ -69,12 +69,9 @@ class UserAccounts(NamedTuple):
         """Replace the password, which ends all sign-ins; and delete the keys, unless kept."""
         await self.users.set_password(user.id, _hashed(password), now_ms=_now_ms())
         told = await self._announce(user.id)
-        for key in [] if keep_keys else await self.keys.of_user(user.id):
-            try:
-                await self.cache.refuse(key.sha256)
-            except QUEUE_ERRORS:
-                told = False
-            await self.keys.delete(key.id)
+        while not keep_keys and (keys := await self.keys.of_user(user.id)):  # one may make another
+            for key in keys:
+                told = await self._delete(key) and told
         return told
 
     async def set_status(self, user: User, status: str) -> bool:
@@ -91,6 +88,15 @@ class UserAccounts(NamedTuple):
         text, key = new_key(user.id, FIRST_KEY, _now_ms())
         await self.keys.add(key)
         return FirstAdmin(user.email, password, text)
+
+    async def _delete(self, key: ApiKey) -> bool:
+        told = True
+        try:
+            await self.cache.refuse(key.sha256)
+        except QUEUE_ERRORS:
+            told = False
+        await self.keys.delete(key.id)
+        return told
 
     async def _announce(self, identity: str) -> bool:
         user = await self.users.find(identity)

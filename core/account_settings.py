@@ -31,7 +31,8 @@ class AccountSettings:
     api_requests_minute: int = setting(
         "200",
         parse_as.whole(1, 10**6),
-        "Requests a minute that a client address may send to the API; ingest does not count.",
+        "Requests a minute that a client address may send to the API; of ingest, envelopes that are"
+        " refused count, by themselves.",
     )
     trusted_proxies: frozenset[str] = setting(
         "",

@@ -27,7 +27,7 @@ class Project(NamedTuple):
     name: str
     status: str  # "active" or "disabled"
     created_ms: int
-    updated_ms: int
+    updated_ms: int  # higher after each change, whatever the clock says
     owner_id: str | None = None  # a user's; None: only admins see it
     description: str = ""
     visibility: str = "private"
@@ -45,8 +45,9 @@ class ProjectKeys(NamedTuple):
     """What the keyring needs of a project: whether it takes events, its secrets, its owner."""
 
     status: str
-    secrets: tuple[SealedSecret, ...]  # newest first, at least one
+    secrets: tuple[SealedSecret, ...]  # the current one, and the one before it in its grace
     owner_id: str | None = None
+    version: int = 0  # of two, the later one's is higher
 
 
 class EventFilter(NamedTuple):
@@ -175,17 +176,19 @@ class ProjectStore(Protocol):
         old_expires_ms: int,
         old_last_used_ms: int | None = None,
     ) -> None:
-        """Make `secret` current; the one that was current verifies until `old_expires_ms`.
+        """Make `secret` current; the one that was current verifies until `old_expires_ms`, unless
+        that has passed by `now_ms`; all older ones end now. So there are never more than two.
 
-        old_last_used_ms: when that one was last used, as far as is known. Secrets that have expired
-        by `now_ms` are deleted.
+        old_last_used_ms: when the one that was current was last used, as far as is known.
         """
 
-    async def used(self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int) -> None:
+    async def used(
+        self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int
+    ) -> dict[tuple[str, bytes], int]:
         """Note when secrets were last used: Unix ms by project and sealed form.
 
         As core.users.ApiKeyStore.used: what is gone is passed over, and so is a time that is less
-        than `apart_ms` after the one that is kept.
+        than `apart_ms` after the one that is kept; returns what is kept now.
         """
 
 

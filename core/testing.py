@@ -137,7 +137,8 @@ class MemoryProjects:
     async def update(self, project_id: str, changes: Mapping[str, str], *, now_ms: int) -> None:
         """See core.ports.ProjectStore."""
         if project := self.projects.get(project_id):
-            self._put(Project(**{**project._asdict(), **changes, "updated_ms": now_ms}))
+            updated_ms = max(now_ms, project.updated_ms + 1)
+            self._put(Project(**{**project._asdict(), **changes, "updated_ms": updated_ms}))
 
     def _put(self, project: Project) -> None:
         same = [p for p in self.projects.values() if p.name == project.name and p.id != project.id]
@@ -159,7 +160,8 @@ class MemoryProjects:
         project = self.projects.get(project_id)
         if project is None:
             return None
-        return ProjectKeys(project.status, tuple(self.secrets[project_id]), project.owner_id)
+        secrets = tuple(self.secrets[project_id])
+        return ProjectKeys(project.status, secrets, project.owner_id, project.updated_ms)
 
     async def rotate(
         self,
@@ -171,22 +173,23 @@ class MemoryProjects:
         old_last_used_ms: int | None = None,
     ) -> None:
         """See core.ports.ProjectStore."""
-        kept = [
-            SealedSecret(old.sealed, old_expires_ms, old_last_used_ms or old.last_used_ms)
-            if old.expires_ms is None
-            else old
-            for old in self.secrets[project_id]
-        ]
-        live = [old for old in kept if old.expires_ms is None or old.expires_ms > now_ms]
-        self.secrets[project_id] = [secret, *live]
+        await self.update(project_id, {}, now_ms=now_ms)
+        old = self.secrets[project_id][0]
+        last_used_ms = old.last_used_ms if old_last_used_ms is None else old_last_used_ms
+        ends = SealedSecret(old.sealed, old_expires_ms, last_used_ms)
+        self.secrets[project_id] = [secret, ends] if old_expires_ms > now_ms else [secret]
 
-    async def used(self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int) -> None:
+    async def used(
+        self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int
+    ) -> dict[tuple[str, bytes], int]:
         """See core.ports.ProjectStore."""
+        kept = {}
         for project_id, secrets in self.secrets.items():
             for at, secret in enumerate(secrets):
-                at_ms, last_ms = times.get((project_id, secret.sealed)), secret.last_used_ms
-                if at_ms is not None and (last_ms is None or at_ms >= last_ms + apart_ms):
-                    secrets[at] = secret._replace(last_used_ms=at_ms)
+                if (name := (project_id, secret.sealed)) in times:
+                    kept[name] = _later(secret.last_used_ms, times[name], apart_ms)
+                    secrets[at] = secret._replace(last_used_ms=kept[name])
+        return kept
 
 
 class MemoryUsers:
@@ -250,12 +253,18 @@ class MemoryApiKeys:
         """See core.users.ApiKeyStore."""
         self.keys.pop(key_id, None)
 
-    async def used(self, times: Mapping[str, int], *, apart_ms: int) -> None:
+    async def used(self, times: Mapping[str, int], *, apart_ms: int) -> dict[str, int]:
         """See core.users.ApiKeyStore."""
+        kept = {}
         for key_id in times.keys() & self.keys.keys():
-            last_ms = self.keys[key_id].last_used_ms
-            if last_ms is None or times[key_id] >= last_ms + apart_ms:
-                self.keys[key_id] = self.keys[key_id]._replace(last_used_ms=times[key_id])
+            key = self.keys[key_id]
+            kept[key_id] = _later(key.last_used_ms, times[key_id], apart_ms)
+            self.keys[key_id] = key._replace(last_used_ms=kept[key_id])
+        return kept
+
+
+def _later(last_ms: int | None, at_ms: int, apart_ms: int) -> int:
+    return at_ms if last_ms is None or at_ms >= last_ms + apart_ms else last_ms
 
 
 class MemoryQueue:

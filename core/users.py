@@ -85,8 +85,9 @@ class ApiKeyStore(Protocol):
     async def delete(self, key_id: str) -> None:
         """Forget a key; nothing happens if there is none."""
 
-    async def used(self, times: Mapping[str, int], *, apart_ms: int) -> None:
+    async def used(self, times: Mapping[str, int], *, apart_ms: int) -> dict[str, int]:
         """Note when keys were last used, Unix ms by id; one that is gone is passed over.
 
-        A time that is less than `apart_ms` after the one that is kept is not written.
+        A time that is less than `apart_ms` after the one that is kept is not written. Returns what
+        is kept now, of those that are there; `times` are at most 1,000.
         """

@@ -3,12 +3,14 @@ may write there.
 
 The order is that of any request (gateway/admission.py), as far as it can be: project and signature
 are in the body, so that the key alone stands before decoding. Quotas, which are the project's, come
-after it. The key is asked of Redis each time (gateway/api/account_cache.py), so nothing is spooled
-while that is away.
+after it; so whatever is refused after decoding counts for the key's user, and who has had too much
+refused within a minute gets 429 before it. The key is asked of Redis each time
+(gateway/api/account_cache.py), so nothing is spooled while that is away.
 """
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from core.compression import parse_encoding
 from core.envelope import (
@@ -27,6 +29,7 @@ from core.settings import Settings
 from gateway.admission import Admitted
 from gateway.api.caller import Caller
 from gateway.api.identity import Identity
+from gateway.api.rate import RateLimit, limited
 from gateway.backlog import Backlog
 from gateway.keyring import Credentials, Keyring
 from gateway.quotas import Quotas
@@ -51,6 +54,7 @@ class Envelopes:
         quotas: Quotas,
         spools: Callable[[], bool],
         note_use: NoteMadeBy,
+        refused: RateLimit,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._identity = identity
@@ -60,6 +64,7 @@ class Envelopes:
         self._quotas = quotas
         self._spools = spools
         self._note_use = note_use
+        self._refused = refused
         self._clock = clock
         self._window_s = settings.window_s
         self._limits = settings.limits()
@@ -70,6 +75,18 @@ class Envelopes:
         bearer: the Authorization headers. body: the bytes on the wire, of a size that is checked.
         """
         caller = await self._caller(bearer)
+        if caller.user_id is None:
+            raise Rejected(Reason.FORBIDDEN, FOREIGN)
+        if wait_s := self._refused.over_s(caller.user_id):
+            raise limited(wait_s)
+        try:
+            return await self._check(caller, head, body)
+        except Rejected:
+            with suppress(*QUEUE_ERRORS):
+                await self._refused.hit(caller.user_id)
+            raise
+
+    async def _check(self, caller: Caller, head: Head, body: bytes) -> Admitted:
         now_ms = int(self._clock() * 1000)
         envelope = self._read(head, body)
         signed = claim(envelope, now_ms=now_ms, window_s=self._window_s)
@@ -79,7 +96,7 @@ class Envelopes:
         mac = _verify(credentials, signed, now_ms)
         if credentials.rotating:
             self._note_use(signed.project, credentials, lambda key: is_signed_by(key, signed, mac))
-        if caller.user_id is None or not caller.may(credentials.owner_id):
+        if not caller.may(credentials.owner_id):
             raise Rejected(Reason.FORBIDDEN, FOREIGN)
         self._pay(signed.project, credentials, len(body))
         name = type_of(envelope, self._limits)

@@ -21,7 +21,7 @@ from core.auth import Key, keyed
 from core.errors import Reason, Unavailable
 from core.metrics import Meter, Metric
 from core.ports import ProjectKeys, ProjectStore
-from gateway.channel import follow
+from gateway.channel import News
 from gateway.key_cache import CHANNEL, UNKNOWN_TTL_S, KeyCache
 from runtime.log import get_log
 from runtime.queue import QUEUE_ERRORS
@@ -31,7 +31,6 @@ log = get_log()
 LOOKUPS_MAX = 256  # at once; over this, cold projects are asked to retry
 UNKNOWN_MAX = 10_000
 STALE_S = 5  # for expired keys to be used on, before a store that is away is asked again
-CHANNEL_POLL_S = 5
 
 
 class Credentials:
@@ -151,9 +150,7 @@ class Keyring:
 
     async def follow(self, queue: Redis) -> None:
         """Listen for changes until cancelled; reconnects, and then trusts nothing it had."""
-        await follow(
-            queue, CHANNEL, heard=self.forget, missed=self.forget_all, poll_s=CHANNEL_POLL_S
-        )
+        await News(queue, CHANNEL, heard=self.forget, missed=self.forget_all).follow()
 
     def _finish(self, project_id: str, lookup: asyncio.Task[Credentials]) -> None:
         if self._lookups.get(project_id) is lookup:

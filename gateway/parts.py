@@ -122,6 +122,7 @@ class Gateway:
             backlog=self.backlog,
             quotas=self._quotas,
             spools=self._spools,
+            refused=self.api.refused,
         )
 
     def tasks(self) -> list[Coroutine[Any, Any, None]]:

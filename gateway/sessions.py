@@ -1,16 +1,15 @@
 """Which session an event joins: the project's open one, for four hours from its start.
 
     contox:session:<project> := the session's id, until it ends
-    contox:sessions          := how many sessions were closed or replaced; and the channel that
-                                carries "<that number> <project> <the session that is over, or ->"
+    contox:sessions          := numbered news (gateway/channel.py) of sessions that were closed or
+                                replaced: "<project> <the session that is over, or ->"
 
 The first gateway to see an event of a project without an open session sets the key; the others find
 it. The start is in the id, so every process knows the end without asking.
 
 Requirements  A session that is closed takes no more events, in every process, within a second.
-Solution      Whoever closes it deletes the key, counts that, and tells all on the channel; who
-              hears of it forgets the project's session. The number says whether a message was
-              missed; it is asked for, too, when nothing was heard for CHANNEL_POLL_S.
+Solution      Whoever closes it deletes the key, and tells all on the channel; who hears of it, or
+              has missed something, forgets the project's session.
 Cost          Two questions a second and process. A gateway that is cut off from the queue, and
               takes events into a spool, goes on with the session that it has.
 
@@ -29,11 +28,10 @@ from redis.asyncio import Redis
 from core.errors import Reason, Unavailable
 from core.ids import ENTROPY_BYTES, session_id, time_ms_of
 from core.sessions import SESSION_MS, Session
-from gateway.channel import follow
+from gateway.channel import News, tell
 from runtime.queue import QUEUE_ERRORS
 
-CHANNEL = COUNTER = "contox:sessions"
-CHANNEL_POLL_S = 0.5
+CHANNEL = "contox:sessions"
 ANSWER_S = 2.0  # for a change that somebody waits for
 ASK_TIMEOUT_S = 1.0  # where a provisional session can be had instead
 READ_MAX = 1_000  # projects whose sessions are asked for at once
@@ -68,7 +66,7 @@ class Sessions:
         self._entries_max = entries_max
         self._away = away
         self._opened = opened
-        self._number: int | None = None  # of sessions that were closed, as last heard
+        self._news = News(queue, CHANNEL, heard=self._heard, missed=self._missed)
         self._forgotten = 0  # times that something was
         self._open: dict[str, _Open] = {}
         self._asking: dict[str, asyncio.Task[str]] = {}
@@ -126,40 +124,22 @@ class Sessions:
             await self._tell(project_id, session)
 
     async def _tell(self, project_id: str, session: str) -> None:
-        number = await self._queue.incr(COUNTER)
-        await self._queue.publish(CHANNEL, f"{number} {project_id} {session}")
+        await tell(self._queue, CHANNEL, f"{project_id} {session}")
 
     async def follow(self) -> None:
         """Listen for sessions that are closed elsewhere until cancelled."""
-        await follow(
-            self._queue,
-            CHANNEL,
-            heard=self._heard,
-            missed=self._missed,
-            quiet=self._check,
-            poll_s=CHANNEL_POLL_S,
-        )
+        await self._news.follow()
 
-    def _heard(self, message: str) -> None:
-        text, project_id, session = message.split(" ")
-        if self._number is None or int(text) != self._number + 1:
-            self._missed()
-        self._number = int(text)
+    def _heard(self, text: str) -> None:
+        project_id, session = text.split(" ")
         self._forget(project_id, session)
 
     def _missed(self) -> None:
         """Sessions may be closed that are open here."""
-        self._number = None
         for project_id in list(self._open):
             self._forget(project_id, NONE)
         self._forgotten += 1  # a question may be under way, too
         self._asking.clear()
-
-    async def _check(self) -> None:
-        number = int(await self._queue.get(COUNTER) or 0)
-        if self._number not in (None, number):
-            self._missed()
-        self._number = number
 
     def _forget(self, project_id: str, closed: str) -> None:
         """Drop the project's session, unless it is provisional and not the one that is closed."""

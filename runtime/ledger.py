@@ -29,7 +29,7 @@ from core.ledger import (
     field,
     parse,
 )
-from core.partitions import ledger_key, stream_key
+from core.partitions import ledger_key, partition_of, stream_key
 
 SCAN_PAGE = 500
 SCAN_ENTRIES_MAX = 100_000  # of a stream that is out of balance; a longer one is not counted
@@ -108,6 +108,18 @@ async def count_stream(queue: Redis, partition: int) -> Counter[str] | None:
             return found
         after = "(" + page[-1][0].decode()
     return None
+
+
+async def in_flight(queue: Redis, project_id: str, *, partitions: int) -> int:
+    """Events of a project that were appended and are not settled: 0 only if all of them are done
+    with, so that those that were to be stored are. Raises RedisError."""
+    partition = partition_of(project_id, partitions)
+    book = await read_book(queue, partition)
+    outstanding = max(0, book.projects.get(project_id, Totals()).outstanding)
+    if not (book.missing and outstanding):
+        return outstanding
+    in_stream = await count_stream(queue, partition)  # the others are lost
+    return outstanding if in_stream is None else in_stream[project_id]
 
 
 async def losses(queue: Redis, partition: int, stored: Mapping[str, int]) -> Counter[str] | None:

@@ -14,6 +14,7 @@ KEYS = (  # built once: that costs as much as running it, and each project's fir
     sa.select(
         projects.c.status,
         projects.c.owner_id,
+        projects.c.updated_ms,
         secrets.c.sealed,
         secrets.c.expires_ms,
         secrets.c.last_used_ms,
@@ -73,7 +74,7 @@ class SqlProjects:
 
     async def update(self, project_id: str, changes: Mapping[str, str], *, now_ms: int) -> None:
         """See core.ports.ProjectStore."""
-        values = {**changes, "updated_ms": now_ms}
+        values = {**changes, "updated_ms": _after(now_ms)}
         try:
             async with transaction(self._engine) as connection:
                 await connection.execute(
@@ -94,8 +95,8 @@ class SqlProjects:
             rows = (await connection.execute(KEYS, {"project_id": project_id})).all()
         if not rows:
             return None
-        sealed = tuple(SealedSecret(*row[2:]) for row in rows)
-        return ProjectKeys(rows[0].status, sealed, rows[0].owner_id)
+        sealed = tuple(SealedSecret(*row[3:]) for row in rows)
+        return ProjectKeys(rows[0].status, sealed, rows[0].owner_id, rows[0].updated_ms)
 
     async def rotate(
         self,
@@ -112,18 +113,20 @@ class SqlProjects:
         if old_last_used_ms is not None:
             old["last_used_ms"] = old_last_used_ms
         async with transaction(self._engine) as connection:
-            await connection.execute(
-                sa.update(projects).where(_is(project_id)).values(updated_ms=now_ms)
+            await connection.execute(  # first: another rotation of the project waits here
+                sa.update(projects).where(_is(project_id)).values(updated_ms=_after(now_ms))
             )
-            await connection.execute(
-                sa.update(secrets).where(of_project, secrets.c.expires_ms.is_(None)).values(**old)
-            )
-            await connection.execute(
-                sa.delete(secrets).where(of_project, secrets.c.expires_ms <= now_ms)
-            )
+            older = sa.delete(secrets).where(of_project, secrets.c.expires_ms.is_not(None))
+            await connection.execute(older)
+            if old_expires_ms > now_ms:
+                await connection.execute(sa.update(secrets).where(of_project).values(**old))
+            else:
+                await connection.execute(sa.delete(secrets).where(of_project))
             await connection.execute(_insert_secret(project_id, secret))
 
-    async def used(self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int) -> None:
+    async def used(
+        self, times: Mapping[tuple[str, bytes], int], *, apart_ms: int
+    ) -> dict[tuple[str, bytes], int]:
         """See core.ports.ProjectStore."""
         at_ms = sa.bindparam("at_ms", type_=sa.BigInteger)
         last_ms = secrets.c.last_used_ms
@@ -138,13 +141,24 @@ class SqlProjects:
             {"project": project, "form": sealed, "at_ms": ms}
             for (project, sealed), ms in sorted(times.items())
         ]
-        if rows:
-            async with transaction(self._engine) as connection:
-                await connection.execute(update, rows)
+        of_projects = secrets.c.project_id.in_({project for project, _ in times})
+        kept = sa.select(secrets.c.project_id, secrets.c.sealed, last_ms).where(of_projects)
+        if not rows:
+            return {}
+        async with transaction(self._engine) as connection:
+            await connection.execute(update, rows)
+            found = (await connection.execute(kept)).all()
+        return {(project, form): ms for project, form, ms in found if (project, form) in times}
 
 
 def _is(project_id: str) -> sa.ColumnElement[bool]:
     return projects.c.id == project_id
+
+
+def _after(now_ms: int) -> sa.ColumnElement[int]:
+    """The time of a change: now, and after the one before."""
+    last_ms = projects.c.updated_ms
+    return sa.case((last_ms < now_ms, now_ms), else_=last_ms + 1)
 
 
 def _insert_secret(project_id: str, secret: SealedSecret) -> sa.Insert:

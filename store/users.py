@@ -86,7 +86,7 @@ class SqlApiKeys:
         async with transaction(self._engine) as connection:
             await connection.execute(sa.delete(api_keys).where(api_keys.c.id == key_id))
 
-    async def used(self, times: Mapping[str, int], *, apart_ms: int) -> None:
+    async def used(self, times: Mapping[str, int], *, apart_ms: int) -> dict[str, int]:
         """See core.users.ApiKeyStore."""
         at_ms = sa.bindparam("at_ms", type_=sa.BigInteger)
         last_ms = api_keys.c.last_used_ms
@@ -96,7 +96,11 @@ class SqlApiKeys:
             .where(last_ms.is_(None) | (last_ms <= at_ms - apart_ms))
             .values(last_used_ms=at_ms)
         )
+        kept = sa.select(api_keys.c.id, last_ms).where(api_keys.c.id.in_(times))
         rows = [{"key": key_id, "at_ms": ms} for key_id, ms in sorted(times.items())]
-        if rows:
-            async with transaction(self._engine) as connection:
-                await connection.execute(update, rows)
+        if not rows:
+            return {}
+        async with transaction(self._engine) as connection:
+            await connection.execute(update, rows)
+            found = (await connection.execute(kept)).all()
+        return {row.id: row.last_used_ms for row in found}

@@ -6,10 +6,11 @@
 Requirements  A key that is deleted, or whose user is disabled, is refused by every process from the
               moment on that this is answered; a load that began before must not undo it; keys of no
               account must not fill the memory.
-Solution      No process keeps anything: each request asks Redis. A deletion puts {} there before it
-              touches the store; a change of a user overwrites what is there after the store has it.
-              A load only adds what is missing, and takes what it finds there. What does not exist
-              is not kept.
+Solution      No process keeps who is let in: each request asks Redis. A deletion puts {} there
+              before it touches the store; a change of a user overwrites what is there after the
+              store has it. A load only adds what is missing, and takes what it finds there. What
+              does not exist is not kept in Redis; a process remembers the latest UNKNOWN_MAX keys
+              of nobody for UNKNOWN_S: none of them can be anybody's later.
 Cost          Two questions to Redis per request. While Redis is away nobody is let in: 503. A Redis
               that forgets its last write (a crash before its sync, a failover) may let a deleted
               key in for CACHED_S more.
@@ -19,6 +20,7 @@ A load takes at most LOAD_S, so that it is over long before what a change has pu
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -32,6 +34,8 @@ ANSWER_S = 2.0
 LOAD_S = 5.0
 CACHED_S = 60
 DELETED_S = 600
+UNKNOWN_S = 5
+UNKNOWN_MAX = 10_000
 DELETED: dict[str, str] = {}
 
 
@@ -64,16 +68,22 @@ class AccountCache:
         self._queue = queue
         self._users = users
         self._keys = keys
+        self._unknown: dict[bytes, float] = {}  # digests, and until when: monotonic
 
     async def holder(self, sha256: bytes) -> Holder | None:
         """Who has the key with this digest; None: nobody, or nobody any more."""
+        if self._unknown.get(sha256, 0) > time.monotonic():
+            return None
 
         async def load() -> dict[str, str] | None:
             key = await self._keys.by_digest(sha256)
             return {"key": key.id, "user": key.user_id} if key else None
 
         content = await self._find(_of_key(sha256), load)
-        return Holder(content["key"], content["user"]) if content else None
+        if not content:
+            self._remember_unknown(sha256)
+            return None
+        return Holder(content["key"], content["user"])
 
     async def account(self, user_id: str) -> Account | None:
         """The user with this id."""
@@ -94,6 +104,12 @@ class AccountCache:
         """After a user was changed in the store: let every process know."""
         async with asyncio.timeout(ANSWER_S):
             await self._queue.set(_of_user(user.id), orjson.dumps(_account(user)), ex=CACHED_S)
+
+    def _remember_unknown(self, sha256: bytes) -> None:
+        self._unknown.pop(sha256, None)
+        while len(self._unknown) >= UNKNOWN_MAX:
+            del self._unknown[next(iter(self._unknown))]
+        self._unknown[sha256] = time.monotonic() + UNKNOWN_S
 
     async def _find(
         self, name: str, load: Callable[[], Awaitable[dict[str, str] | None]]

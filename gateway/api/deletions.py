@@ -2,13 +2,15 @@
 
 Requirements  Millions of events must not be one statement; a crash must not leave half of it; what
               the queue holds of the project still must not be stored after its events are gone.
-Solution      The project is marked first, which stops its ingest. Then batches, until there is
-              neither an event nor one in flight; then its sessions, and last the project itself.
-              A process that starts goes on with what is marked; two at the same are harmless.
+Solution      The project is marked first, which stops its ingest. Then batches, until none of its
+              events was in flight and then none stored; then its sessions, and last the project
+              itself. A process that starts goes on with what is marked; two at the same are
+              harmless.
 Cost          What a gateway's spool, or the dead letters, hold of the project stays there.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 from core.errors import Refused, Unavailable
@@ -24,6 +26,27 @@ PAUSE_S = 0.02  # between two, for those that wait meanwhile
 DRAIN_POLL_S = 0.5
 DRAIN_S = 60  # for what is in flight; what comes later stays
 InFlight = Callable[[str], Awaitable[int]]
+
+
+async def delete_events(
+    events: EventStore, project_id: str, in_flight: InFlight
+) -> tuple[int, int]:
+    """Delete the events of a project that is marked: those stored, and those in the queue once they
+    are, for at most DRAIN_S. Returns (how many were deleted, how many are in the queue still).
+
+    in_flight: how many events of a project are in the queue. Raises what that raises, Unavailable,
+    and Refused.
+    """
+    now_s, deleted, until_s = asyncio.get_running_loop().time, 0, math.inf
+    while True:
+        left = await in_flight(project_id)  # asked first: if none is, all there are get deleted now
+        while batch := await events.delete(project_id, limit=BATCH):
+            deleted += batch
+            await asyncio.sleep(PAUSE_S)
+        if not left or now_s() > until_s:
+            return deleted, left
+        until_s = min(until_s, now_s() + DRAIN_S)
+        await asyncio.sleep(DRAIN_POLL_S)
 
 
 class Deletions:
@@ -69,16 +92,9 @@ class Deletions:
         project = await self._projects.get(project_id)
         if project is None or project.status != DELETING:
             return
-        deleted, until_s = 0, asyncio.get_running_loop().time() + DRAIN_S
-        while True:
-            while batch := await self._events.delete(project_id, limit=BATCH):
-                deleted += batch
-                await asyncio.sleep(PAUSE_S)
-            late = asyncio.get_running_loop().time() > until_s
-            if late or not await self._in_flight(project_id):
-                break
-            await asyncio.sleep(DRAIN_POLL_S)
-        deleted += await self._events.delete(project_id, limit=BATCH)
+        deleted, left = await delete_events(self._events, project_id, self._in_flight)
         await self._sessions.delete(project_id)
         await self._changes.delete(project_id)
-        log.warning("project and its events are gone", project=project_id, events=deleted)
+        log.warning(
+            "project and its events are gone", project=project_id, events=deleted, left=left
+        )

@@ -73,10 +73,6 @@ class Ledgers:
         }
         return json_response(shown)
 
-    async def in_flight(self, project_id: str) -> int:
-        """How many events of a project are in the queue. Raises one of QUEUE_ERRORS."""
-        return (await self._read(project_id))[0].in_flight
-
     async def _read(self, project_id: str) -> tuple[Account, bool]:
         """(the account, whether what is lost can be told)."""
         partition = partition_of(project_id, self._partitions)

@@ -168,8 +168,7 @@ def _successes(operation: Operation, schemas: dict[Any, Json]) -> Json:
 
 def _success(operation: Operation, status: int, schemas: dict[Any, Json]) -> Json:
     made: Json = {"description": "Done" if status != 202 else "Begun"}
-    if operation.path.startswith("/api/"):
-        made["headers"] = STANDING
+    made["headers"] = STANDING
     if status != 204:
         made["content"] = {JSON: {"schema": schemas.get(operation.answer, {})}}
     return made

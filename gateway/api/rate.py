@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from redis.asyncio import Redis
 
+from core.errors import Reason, Rejected
 from gateway.api.account_cache import ANSWER_S
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ class _Window(NamedTuple):
 NO_WINDOW = _Window(0, 0)
 
 
+def limited(retry_after_s: int) -> Rejected:
+    """The 429 of the API; the sentence is a part of the contract."""
+    sentence = f"Rate limit exceeded. Please retry after {retry_after_s} seconds."
+    return Rejected(Reason.RATE_LIMITED, sentence, retry_after_s=retry_after_s)
+
+
 class RateLimit:
     """At most `amount` in `window_s` seconds from the first one on. Calls raise one of QUEUE_ERRORS
     if Redis does not answer."""
@@ -81,6 +88,16 @@ class RateLimit:
                 end_s = known.end_s if now_s < known.end_s else await storage.get_expiry(key)
         self._remember(who, _Window(end_s, now_s if count > self._amount else 0))
         return self._standing(count, end_s)
+
+    def unknown(self) -> Standing:
+        """What is said while Redis does not answer: nothing is left for the next second."""
+        return Standing(self._amount, 0, math.ceil(time.time()) + 1, None)
+
+    def over_s(self, who: str) -> int:
+        """Seconds until the window of whom ends, if it was seen here to be over; else 0. Counts
+        nothing, and asks nobody."""
+        known, now_s = self._windows.get(who, NO_WINDOW), time.time()
+        return max(1, math.ceil(known.end_s - now_s)) if known.over_s and now_s < known.end_s else 0
 
     async def forget(self, who: str) -> None:
         """Start anew for whom."""

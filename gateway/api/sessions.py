@@ -1,8 +1,9 @@
 """Sessions over HTTP: GET and POST /api/v2/sessions; GET and PATCH /api/v2/sessions/{id}.
 
 A session is known here from the moment on that it is open: one that is not in the store yet is
-looked for among the open ones of the caller's projects. Closing is written first, then told to
-every process (gateway/sessions.py); asking for it again is harmless.
+looked for among the open ones of the caller's projects, unless its id tells that it is over.
+Closing is written first, then told to every process (gateway/sessions.py); asking for it again is
+harmless.
 """
 
 import os
@@ -17,7 +18,7 @@ from core.errors import Reason, Rejected
 from core.event import IDENTIFIER, rfc_3339
 from core.ids import ENTROPY_BYTES, session_id, time_ms_of
 from core.ports import ProjectStore
-from core.sessions import ACTIVE, CLOSED, SOURCE_MAX, Session, SessionStore
+from core.sessions import ACTIVE, CLOSED, SESSION_MS, SOURCE_MAX, Session, SessionStore
 from gateway.api.dead_letters import PAGE_DEFAULT, Limit, limit_of
 from gateway.api.events import AN_ID, Identifier
 from gateway.api.guard import Asked, Guard, json_response
@@ -104,7 +105,7 @@ class Sessions:
         status = optional(query, "status", STATUSES.__contains__, " or ".join(STATUSES))
         project_id = wanted(query, "projectId", IDENTIFIER, AN_ID)
         await owned(self._projects, asked.caller, project_id)
-        await self._record_open([project_id])
+        await self._record_open(project_id)
         now_ms = _now_ms()
         page = await self._store.page(project_id, status=status, now_ms=now_ms, limit=limit)
         shown = [_public(session, now_ms) for session in page.sessions]
@@ -116,7 +117,7 @@ class Sessions:
         now_ms = _now_ms()
         identity = session_id(now_ms, os.urandom(ENTROPY_BYTES))
         session = Session(identity, project.id, now_ms, given.source, updated_ms=now_ms)
-        await self._record_open([project.id])  # the one that ends here
+        await self._record_open(project.id)  # the one that ends here
         await self._store.opened([session])
         await self._open.replace(project.id, identity)
         await self._store.close_others(project.id, identity, now_ms=now_ms)
@@ -138,24 +139,34 @@ class Sessions:
         """The session. Raises Rejected (not_found), whether it is another's or there is none."""
         identity, caller = asked.request.match_info["id"], asked.caller
         session = await self._store.get(identity) if IDENTIFIER(identity) else None
-        if session is None and IDENTIFIER(identity):
+        if session is None and _may_be_open(identity, _now_ms()):
             visible = await self._projects.list(None if caller.is_admin else caller.user_id)
-            await self._record_open([project.id for project in visible])
-            session = await self._store.get(identity)
+            current = await self._open.current([project.id for project in visible])
+            if identity in current:
+                await self._record({identity: current[identity]})
+                session = await self._store.get(identity)
         project = await self._projects.get(session.project_id) if session else None
         if session is None or not caller.may(project.owner_id if project else None):
             raise Rejected(Reason.NOT_FOUND, "There is no such session")
         return session
 
-    async def _record_open(self, project_ids: list[str]) -> None:
-        """See that the store has the sessions that are open now."""
-        current = await self._open.current(project_ids)
-        sessions = [
-            Session(identity, project, time_ms_of(identity))
-            for identity, project in current.items()
-            if await self._store.get(identity) is None
-        ]
+    async def _record_open(self, project_id: str) -> None:
+        """See that the store has the session that is open now."""
+        current = await self._open.current([project_id])
+        await self._record({i: p for i, p in current.items() if await self._store.get(i) is None})
+
+    async def _record(self, current: dict[str, str]) -> None:
+        sessions = [Session(i, project, time_ms_of(i)) for i, project in current.items()]
         await self._store.opened(sessions)
+
+
+def _may_be_open(identity: str, now_ms: int) -> bool:
+    """Whether it is the id of a session that has begun, and is not over yet by its age."""
+    try:
+        started_ms = time_ms_of(identity)
+    except ValueError:
+        return False
+    return abs(now_ms - started_ms) < SESSION_MS
 
 
 def _public(session: Session, now_ms: int) -> Shown:

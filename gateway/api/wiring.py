@@ -1,10 +1,10 @@
 """The API put together from its parts."""
 
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 from redis.asyncio import Redis
 
 from core.metrics import Meter
@@ -17,7 +17,7 @@ from gateway.api.addresses import Proxies
 from gateway.api.auth import TRIES_WINDOW_S, Auth, Tries
 from gateway.api.dead_letters import DeadLetters
 from gateway.api.deletions import Deletions
-from gateway.api.edge import WINDOW_S, around
+from gateway.api.edge import WINDOW_S, Edge
 from gateway.api.events import Events
 from gateway.api.guard import Guard
 from gateway.api.identity import Identity
@@ -33,10 +33,14 @@ from gateway.api.rate import RateLimit
 from gateway.api.sessions import Sessions
 from gateway.api.sign_ins import SignIns
 from gateway.sessions import Sessions as OpenSessions
+from runtime.ledger import in_flight
 
 
 class Api:
-    """The API of one gateway. Its `tasks` must run. `identity`: who asks."""
+    """The API of one gateway. Its `tasks` must run.
+
+    identity: who asks. refused: the bound on envelopes that are refused, per client and per user.
+    """
 
     def __init__(
         self,
@@ -58,10 +62,7 @@ class Api:
         proxies = Proxies(settings.trusted_proxies)
         self._last_used = LastUsed(keys)
         self.identity = Identity(
-            accounts,
-            sign_ins,
-            operator_token=settings.operator_token,
-            used=self._last_used.note,
+            accounts, sign_ins, operator_token=settings.operator_token, used=self._last_used.note
         )
         self.guard = Guard(self.identity, origins, meter, body_timeout_s=settings.body_timeout_s)
         tries = Tries(
@@ -72,7 +73,8 @@ class Api:
         ledgers = Ledgers(
             queue, partitions=partitions, projects=projects, ledger=ledger, spooled=spooled
         )
-        self._deletions = Deletions(changes, events, sessions, ledgers.in_flight)
+        in_queue = partial(in_flight, queue, partitions=partitions)
+        self._deletions = Deletions(changes, events, sessions, in_queue)
         self._resources = (
             Auth(settings, users=users, sign_ins=sign_ins, tries=tries, proxies=proxies),
             Keys(keys, accounts),
@@ -84,8 +86,11 @@ class Api:
             DeadLetters(queue, partitions=partitions),
             OpenApi(),
         )
-        requests = RateLimit(queue, "api", amount=settings.api_requests_minute, window_s=WINDOW_S)
-        self.middleware: Middleware = around(requests, proxies, origins)
+        requests, self.refused = (
+            RateLimit(queue, name, amount=settings.api_requests_minute, window_s=WINDOW_S)
+            for name in ("api", "refused")
+        )
+        self.middleware = Edge(requests, self.refused, proxies, origins, meter).middleware()
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of all resources."""

@@ -1,5 +1,6 @@
 """Projects on a real store and queue: their names, their secrets, and who is told of a change."""
 
+import asyncio
 import base64
 import time
 from collections.abc import AsyncIterator
@@ -7,12 +8,15 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from cli.accounts import Accounts, open_accounts
+from cli.accounts import Accounts, Deletion, open_accounts
 from cli.errors import CliError
+from core.event import Row
+from core.ports import EventFilter
 from core.settings import SettingError
 from core.users import User
 from gateway.key_cache import CHANNEL, KeyCache
 from tests.cli.conftest import Store, free_port
+from tests.cli.flow import append, settle
 
 
 @pytest.fixture
@@ -81,7 +85,7 @@ async def test_rotation_is_announced(accounts: Accounts, queue: Redis) -> None:
         assert (await accounts.rotate(project.id, 60)).announced
         message = await channel.get_message(timeout=5)
     assert message is not None
-    assert message["data"] == project.id.encode()
+    assert message["data"] == f"1 {project.id}".encode()
     keys = await accounts.projects.keys(project.id)
     assert await KeyCache(queue, ttl_s=30).get(project.id) == (True, keys)
 
@@ -133,3 +137,31 @@ async def test_nobodys(accounts: Accounts) -> None:
     assert await accounts.nobodys("demo") is None
     ours, _ = await accounts.create("demo")
     assert await accounts.nobodys("demo") == ours
+
+
+async def store_soon(accounts: Accounts, queue: Redis, project: str, entry: bytes) -> None:
+    """What a worker does with an entry of three events, a while later."""
+    await asyncio.sleep(0.7)
+    rows = [Row(project, f"evt_{n}", "sess_1", "a", "{}", None, n) for n in range(3)]
+    await accounts.events.write(rows)
+    await settle(queue, entry, project, 3)
+
+
+async def test_delete_waits_for_the_queue(accounts: Accounts, queue: Redis) -> None:
+    """Events that are in the queue at a deletion are waited for, and go, too."""
+    project, _ = await accounts.create("one")
+    entry = await append(queue, project.id, 3)
+    storing = asyncio.create_task(store_soon(accounts, queue, project.id, entry))
+    assert await accounts.delete(project, events=True) == Deletion(True, 3, 0)
+    await storing
+    assert not (await accounts.events.page(EventFilter(project.id), limit=1)).rows
+    assert await accounts.projects.list() == []
+
+
+async def test_delete_without_queue(environ: dict[str, str]) -> None:
+    """Without a queue a project goes with what is stored; it says that nobody was told."""
+    environ["CONTOX_REDIS_URL"] = f"redis://127.0.0.1:{free_port()}"
+    async with open_accounts(environ) as accounts:
+        project, _ = await accounts.create("one")
+        await accounts.events.write([Row(project.id, "evt_1", "sess_1", "a", "{}", None, 1)])
+        assert await accounts.delete(project, events=True) == Deletion(False, 1, 0)

@@ -9,8 +9,10 @@ from redis.asyncio import Redis
 from cli.accounts import open_accounts
 from core.event import Row
 from core.ports import EventFilter
+from gateway.api import deletions
 from gateway.key_cache import CHANNEL
 from tests.cli.conftest import Command, Result, Store, free_port
+from tests.cli.flow import append
 
 MEMBERS = ["projectId", "name", "status", "ownerId", "createdAt", "updatedAt"]
 
@@ -128,7 +130,7 @@ async def test_rotate(project: Command, store: Store, queue: Redis) -> None:
     assert first == f"New secret: {await secret_of(store, 'demo')}"
     assert second.startswith("The old one verifies until 20")
     assert message is not None
-    assert message["data"] == store.project.encode()
+    assert message["data"] == f"1 {store.project}".encode()
 
 
 @pytest.mark.parametrize(
@@ -228,9 +230,21 @@ async def test_disable(project: Command, store: Store, queue: Redis) -> None:
         assert result == (0, "Project demo is disabled.\n", "")
         message = await channel.get_message(timeout=5)
         assert message is not None
-        assert message["data"] == store.project.encode()
+        assert message["data"] == f"1 {store.project}".encode()
     assert (await project("show", "demo", "--json")).json["status"] == "disabled"
     assert (await project("enable", "demo", "--json")).json["status"] == "active"
+
+
+async def test_delete_without_worker(
+    project: Command, store: Store, queue: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events that the queue holds still when the time for them is over are told of."""
+    monkeypatch.setattr(deletions, "DRAIN_S", 0.1)
+    await append(queue, store.project, 3)
+    result = await project("delete", "demo", "--name", "demo", "--delete-events")
+    told = "3 of its events are in the queue still, and will be stored; is a worker running?\n"
+    assert (result.status, result.err) == (0, told)
+    assert (await project("list", "--json")).json == []
 
 
 async def test_owner(project: Command, command: Command, store: Store) -> None:

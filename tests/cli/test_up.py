@@ -272,10 +272,13 @@ def test_impossible_ready_file(spawn: Spawn, tmp_path: Path) -> None:
 
 
 def test_unwritable_ready_file(spawn: Spawn, tmp_path: Path) -> None:
-    """A ready file that cannot be written ends the start with one sentence, and all parts."""
+    """A ready file that cannot be written ends the start with one sentence, and all parts; the
+    admin that was made is shown, for that is the only time."""
     path = tmp_path / "missing" / "ready.json"
     child = spawn("up", "--port", 0, "--data-dir", tmp_path / "data", "--ready-file", path)
     parts = until(lambda: psutil.Process(child.process.pid).children())
     told = f"contox-ingest: The ready file {path} cannot be written: No such file or directory.\n"
-    assert child.wait() == (1, "", told)
+    result = child.wait()
+    assert (result.status, result.err) == (1, told)
+    assert result.out.startswith("\nAn admin, and an API key of theirs;")
     assert all(map(ended, parts))

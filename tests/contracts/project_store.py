@@ -1,5 +1,7 @@
 """What every ProjectStore keeps to; see core.ports."""
 
+import asyncio
+
 import pytest
 
 from core.ports import Conflict, Project, ProjectStore, SealedSecret
@@ -64,21 +66,33 @@ class ProjectStoreContract:
     async def test_update(self, store: ProjectStore) -> None:
         """What is changed is changed, and nothing else; an unknown project is no error."""
         await store.create(ONE, SECRETS[0])
-        await store.update("proj_1", {"name": "uno", "status": "disabled"}, now_ms=7)
-        await store.update("proj_9", {"name": "nine"}, now_ms=7)
-        changed = ONE._replace(name="uno", status="disabled", updated_ms=7)
+        await store.update("proj_1", {"name": "uno", "status": "disabled"}, now_ms=3_000)
+        await store.update("proj_9", {"name": "nine"}, now_ms=3_000)
+        changed = ONE._replace(name="uno", status="disabled", updated_ms=3_000)
         assert await store.list() == [changed]
-        await store.update("proj_1", {}, now_ms=8)
-        assert await store.get("proj_1") == changed._replace(updated_ms=8)
+        await store.update("proj_1", {}, now_ms=3_001)
+        assert await store.get("proj_1") == changed._replace(updated_ms=3_001)
+
+    async def test_version(self, store: ProjectStore) -> None:
+        """Each change has a higher version than the one before, whatever the clock says."""
+        await store.create(ONE, SECRETS[0])
+        versions = []
+        for now_ms in (1_000, 900, 1_001, 5_000):
+            await store.update("proj_1", {"status": "active"}, now_ms=now_ms)
+            versions.append(await store.keys("proj_1"))
+            await store.rotate("proj_1", SECRETS[1], now_ms=now_ms, old_expires_ms=now_ms)
+            versions.append(await store.keys("proj_1"))
+        numbers = [keys.version for keys in versions if keys]
+        assert numbers == [1_001, 1_002, 1_003, 1_004, 1_005, 1_006, 5_000, 5_001]
 
     async def test_update_conflict(self, store: ProjectStore) -> None:
         """A name that its owner has given already raises Conflict; its own name does not."""
         await store.create(ONE, SECRETS[0])
         await store.create(TWO, SECRETS[1])
         with pytest.raises(Conflict):
-            await store.update("proj_2", {"name": "one"}, now_ms=7)
-        await store.update("proj_2", {"name": "two"}, now_ms=7)
-        assert await store.get("proj_2") == TWO._replace(updated_ms=7)
+            await store.update("proj_2", {"name": "one"}, now_ms=3_000)
+        await store.update("proj_2", {"name": "two"}, now_ms=3_000)
+        assert await store.get("proj_2") == TWO._replace(updated_ms=3_000)
 
     async def test_delete(self, store: ProjectStore) -> None:
         """A project that is deleted is gone with its secrets; deleting it again is no error."""
@@ -103,7 +117,7 @@ class ProjectStoreContract:
         await store.create(ONE, SECRETS[0])
         keys = await store.keys("proj_1")
         assert keys is not None
-        assert keys == ("active", (SECRETS[0],), None)
+        assert keys == ("active", (SECRETS[0],), None, 1_000)
         assert await store.keys("one") is None
 
     async def test_rotation(self, store: ProjectStore) -> None:
@@ -115,23 +129,48 @@ class ProjectStoreContract:
         assert keys.secrets == (SECRETS[1], SECRETS[0]._replace(expires_ms=20))
 
     async def test_rotation_again(self, store: ProjectStore) -> None:
-        """A second rotation keeps the first's expiry, and drops what has expired."""
+        """A second rotation ends the secret that was in its grace, however long that was."""
         await store.create(ONE, SECRETS[0])
-        await store.rotate("proj_1", SECRETS[1], now_ms=10, old_expires_ms=20)
+        await store.rotate("proj_1", SECRETS[1], now_ms=10, old_expires_ms=99)
         await store.rotate("proj_1", SECRETS[2], now_ms=15, old_expires_ms=40)
-        await store.rotate("proj_1", SECRETS[3], now_ms=30, old_expires_ms=30)
         keys = await store.keys("proj_1")
         assert keys is not None
-        assert keys.secrets == (SECRETS[3], SECRETS[1]._replace(expires_ms=40))
+        assert keys.secrets == (SECRETS[2], SECRETS[1]._replace(expires_ms=40))
+
+    async def test_rotation_without_grace(self, store: ProjectStore) -> None:
+        """A rotation without a grace leaves the new secret alone, and other projects' as they
+        are."""
+        await store.create(ONE, SECRETS[0])
+        await store.create(TWO, SECRETS[4])
+        await store.rotate("proj_2", SECRETS[1], now_ms=10, old_expires_ms=99)
+        await store.rotate("proj_1", SECRETS[2], now_ms=10, old_expires_ms=99)
+        await store.rotate("proj_1", SECRETS[3], now_ms=30, old_expires_ms=30)
+        keys, other = await store.keys("proj_1"), await store.keys("proj_2")
+        assert keys is not None
+        assert other is not None
+        assert keys.secrets == (SECRETS[3],)
+        assert other.secrets == (SECRETS[1], SECRETS[4]._replace(expires_ms=99))
+
+    async def test_rotations_at_once(self, store: ProjectStore) -> None:
+        """Rotations that are under way together leave one current secret, and one before it."""
+        await store.create(ONE, SECRETS[0])
+        await asyncio.gather(
+            *(store.rotate("proj_1", new, now_ms=10, old_expires_ms=99) for new in SECRETS[1:])
+        )
+        keys = await store.keys("proj_1")
+        assert keys is not None
+        assert [secret.expires_ms for secret in keys.secrets] == [None, 99]
 
     async def test_used(self, store: ProjectStore) -> None:
-        """When a secret was used is kept by its sealed form, but not if that was just before."""
+        """When a secret was used is kept by its sealed form, but not if that was just before; what
+        is kept then is told."""
         await store.create(ONE, SECRETS[0])
         await store.rotate("proj_1", SECRETS[1], now_ms=10, old_expires_ms=90)
         old = ("proj_1", SECRETS[0].sealed)
-        await store.used({}, apart_ms=5)
+        assert await store.used({}, apart_ms=5) == {}
         for at_ms, kept_ms in ((20, 20), (24, 20), (25, 25)):
-            await store.used({old: at_ms, ("proj_9", b"x"): at_ms}, apart_ms=5)
+            kept = await store.used({old: at_ms, ("proj_9", b"x"): at_ms}, apart_ms=5)
+            assert kept == {old: kept_ms}
             keys = await store.keys("proj_1")
             assert keys is not None
             assert [secret.last_used_ms for secret in keys.secrets] == [None, kept_ms]
@@ -140,7 +179,6 @@ class ProjectStoreContract:
         """What a rotation knows of the old secret's last use stays with it."""
         await store.create(ONE, SECRETS[0])
         await store.rotate("proj_1", SECRETS[1], now_ms=10, old_expires_ms=90, old_last_used_ms=3)
-        await store.rotate("proj_1", SECRETS[2], now_ms=20, old_expires_ms=95)
         keys = await store.keys("proj_1")
         assert keys is not None
-        assert [secret.last_used_ms for secret in keys.secrets] == [None, None, 3]
+        assert [secret.last_used_ms for secret in keys.secrets] == [None, 3]

@@ -105,15 +105,18 @@ class ApiKeyStoreContract:
         assert await keys.of_user("user_1") == [OTHER]
 
     async def test_used(self, keys: ApiKeyStore) -> None:
-        """The first use is noted, a later one if it is far enough from that; one gone is not."""
+        """The first use is noted, a later one if it is far enough from that; one gone is not. What
+        is kept then is told."""
         await keys.add(KEY)
         await keys.add(OTHER)
-        await keys.used({"key_1": 10_000, "key_3": 10_000}, apart_ms=500)
-        await keys.used({"key_1": 10_499, "key_2": 7}, apart_ms=500)
-        await keys.used({}, apart_ms=500)
+        kept = await keys.used({"key_1": 10_000, "key_3": 10_000}, apart_ms=500)
+        assert kept == {"key_1": 10_000}
+        kept = await keys.used({"key_1": 10_499, "key_2": 7}, apart_ms=500)
+        assert kept == {"key_1": 10_000, "key_2": 7}
+        assert await keys.used({}, apart_ms=500) == {}
         used = [key.last_used_ms for key in await keys.of_user("user_1")]
         assert used == [10_000, 7]
-        await keys.used({"key_1": 10_500}, apart_ms=500)
+        assert await keys.used({"key_1": 10_500}, apart_ms=500) == {"key_1": 10_500}
         found = await keys.by_digest(KEY.sha256)
         assert found is not None
         assert found.last_used_ms == 10_500

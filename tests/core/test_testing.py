@@ -82,16 +82,18 @@ async def test_project_is_found_by_id_and_name() -> None:
 
 
 async def test_rotation_keeps_the_old_secret_for_a_while() -> None:
-    """The current secret gets an end, one that has an end keeps it, and one past it is gone."""
+    """The current secret gets an end, unless that has passed; one that has an end is gone."""
     store = MemoryProjects()
     await store.create(PROJECT, OLD)
     assert await store.keys("proj_2") is None
     await store.rotate("proj_1", NEW, now_ms=10, old_expires_ms=20)
-    assert await store.keys("proj_1") == ProjectKeys("active", (NEW, SealedSecret(b"old", 20)))
+    assert await store.keys("proj_1") == ProjectKeys(
+        "active", (NEW, SealedSecret(b"old", 20)), version=10
+    )
     await store.rotate("proj_1", OLD, now_ms=19, old_expires_ms=30)
-    assert [s.expires_ms for s in store.secrets["proj_1"]] == [None, 30, 20]
-    await store.rotate("proj_1", NEW, now_ms=20, old_expires_ms=40)
-    assert [s.expires_ms for s in store.secrets["proj_1"]] == [None, 40, 30]
+    assert [s.expires_ms for s in store.secrets["proj_1"]] == [None, 30]
+    await store.rotate("proj_1", NEW, now_ms=20, old_expires_ms=20)
+    assert store.secrets["proj_1"] == [NEW]
 
 
 async def test_queue_keeps_entries_unless_it_fails() -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 from redis.asyncio import Redis
 
-from gateway.channel import follow
+from gateway.channel import POLL_S, News, follow, tell
 from runtime.background import end
 from runtime.queue import open_queue
 from tests.gateway.conftest import until
@@ -37,6 +37,10 @@ class Heard:
                 poll_s=0.05,
             )
         )
+
+    def news(self, queue: Redis) -> News:
+        """Numbered news."""
+        return News(queue, "news", heard=self.messages.append, missed=self.on_missed)
 
 
 async def test_heard(queue: Redis) -> None:
@@ -73,3 +77,37 @@ async def test_away() -> None:
     assert (heard.messages, heard.missed, heard.quiet, task.done()) == ([], 0, 0, False)
     await end(task)
     await queue.aclose()
+
+
+async def test_numbered(queue: Redis) -> None:
+    """Numbered news are heard in order, without their numbers, and none is missed."""
+    heard = Heard()
+    await tell(queue, "news", "before")
+    news = heard.news(queue)
+    task = asyncio.create_task(news.follow())
+    await until(lambda: news.number == 1)
+    for text in ("a", "b c", ""):
+        await tell(queue, "news", text)
+    await until(lambda: len(heard.messages) == 3)
+    await asyncio.sleep(2 * POLL_S)
+    assert (heard.messages, heard.missed, news.number) == (["a", "b c", ""], 1, 4)
+    await end(task)
+
+
+async def test_numbered_missed(queue: Redis) -> None:
+    """News that were told but not heard are noticed, by the next ones or without any; so is a queue
+    that has forgotten how many there were."""
+    heard = Heard()
+    news = heard.news(queue)
+    task = asyncio.create_task(news.follow())
+    await until(lambda: news.number == 0)
+    await queue.incr("news")
+    await until(lambda: heard.missed == 2)
+    await until(lambda: news.number == 1)
+    await queue.incr("news")
+    await tell(queue, "news", "a")
+    await until(lambda: heard.messages == ["a"])
+    assert heard.missed == 3
+    await queue.delete("news")
+    await until(lambda: heard.missed == 4)
+    await end(task)

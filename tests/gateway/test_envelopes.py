@@ -12,6 +12,7 @@ from core.body import Form
 from core.codec import explode
 from core.event import Row
 from core.metrics import Metric
+from gateway.envelopes import Envelopes
 from tests.gateway.api.conftest import UNAUTHORIZED, People, Person
 from tests.gateway.clients import PUBLISHED, SAVE, Client, as_javascript, now, sign
 from tests.gateway.conftest import EACH_TRANSPORT, SECRET, Start
@@ -248,3 +249,20 @@ async def test_window_is_the_setting(people: People, client: Client) -> None:
     for off_s, status in ((290, 202), (-290, 202), (310, 401), (-310, 401)):
         envelopes._clock = lambda off_s=off_s: time.time() + off_s
         assert (await client.post(client.cli(SAVE))).status == status
+
+
+async def test_too_much_refused(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has had too many envelopes refused within a minute gets 429, and nothing more of
+    theirs is decoded; of a quota, too. Other users are not concerned."""
+    people = People(await start(CONTOX_API_REQUESTS_MINUTE="3"))
+    ada, bob = [client_of(people, await people.add(name, "admin")) for name in ("ada", "bob")]
+    decoded: list[object] = []
+    read = Envelopes._read
+    monkeypatch.setattr(Envelopes, "_read", lambda *of: decoded.append(of) or read(*of))
+    bodies: list[Any] = [ada.cli(SAVE), b"{", b"[]", ada.cli(SAVE), ada.cli({"a": 1}), b"{"]
+    replies = [await ada.post(body) for body in [*bodies, b"{", ada.cli(SAVE)]]
+    assert [reply.status for reply in replies] == [202, 400, 401, 202, 400, 400, 429, 429]
+    assert len(decoded) == 6
+    assert replies[-1].json["code"] == "rate_limited"
+    assert 0 < int(replies[-1].headers["retry-after"]) <= 60
+    assert (await bob.post(bob.cli(SAVE))).status == 202

@@ -39,7 +39,7 @@ HEADERS = st.sampled_from(
 async def test_any_body(start: Start) -> None:
     """Any bytes, and envelopes of which members are anything, are answered; what is answered 202
     can be stored."""
-    people = People(await start())
+    people = People(await start(CONTOX_API_REQUESTS_MINUTE="1000000"))
     ada = await people.add("ada", "admin")
     client = Client(people.running.gateway.port, ada.key, "proj_1", SECRET)
     envelope = client.cli(SAVE)

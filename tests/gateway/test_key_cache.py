@@ -12,8 +12,12 @@ from gateway.key_cache import CHANNEL, KeyCache
 from runtime.queue import open_queue
 from tests.conftest import QueueServer
 
-OLD = ProjectKeys("active", (SealedSecret(b"\x00old", None),))
-NEW = ProjectKeys("active", (SealedSecret(b"new\xff", None), SealedSecret(b"\x00old", 123)))
+OLD = ProjectKeys("active", (SealedSecret(b"\x00old", None),), version=1_737_381_600_123)
+NEW = ProjectKeys(
+    "active",
+    (SealedSecret(b"new\xff", None), SealedSecret(b"\x00old", 123)),
+    version=1_737_381_600_124,
+)
 
 
 @pytest.fixture
@@ -54,8 +58,27 @@ async def test_change_overwrites_and_is_told(cache: KeyCache, queue: Redis) -> N
         await cache.announce("proj_1", NEW)
         message = await channel.get_message(timeout=5)
     assert message is not None
-    assert message["data"] == b"proj_1"
+    assert message["data"] == b"1 proj_1"
     assert await cache.get("proj_1") == (True, NEW)
+
+
+@pytest.mark.parametrize("newer", [NEW, None], ids=["changed", "deleted"])
+async def test_earlier_change_announced_late(cache: KeyCache, newer: ProjectKeys | None) -> None:
+    """Keys that were read before a later change do not replace that one's, nor undo a deletion."""
+    await cache.announce("proj_1", newer)
+    await cache.announce("proj_1", OLD)
+    assert await cache.get("proj_1") == (True, newer)
+    assert await cache.add("proj_1", OLD) == newer
+
+
+async def test_announced_again(cache: KeyCache, queue: Redis) -> None:
+    """The same change may be announced again, and what was unknown is replaced; both expire."""
+    for before in (OLD, None):
+        await cache.add("proj_1", before)
+        await cache.announce("proj_1", OLD)
+        assert await cache.get("proj_1") == (True, OLD)
+        assert 25 < await queue.ttl("contox:keys:proj_1") <= 30
+        await queue.delete("contox:keys:proj_1")
 
 
 async def test_no_secret_in_clear(cache: KeyCache, queue: Redis) -> None:

@@ -6,7 +6,8 @@ import base64
 import pytest
 
 from core.settings import SettingError, read
-from gateway.key_cache import KeyCache
+from gateway.channel import POLL_S
+from gateway.key_cache import CHANNEL, KeyCache
 from gateway.main import serving
 from tests.gateway.conftest import SECRET, Running, Start
 from tests.raw_http import EVENT, Producer, read_reply
@@ -53,6 +54,20 @@ async def test_rotation(start: Start) -> None:
     await cache.announce("proj_1", await running.projects.keys("proj_1"))
     async with asyncio.timeout(5):
         while (await new.post()).status != 401:
+            await asyncio.sleep(0.01)
+
+
+async def test_missed_change(start: Start) -> None:
+    """A change whose message was lost, on a channel that seems well, counts within a second."""
+    running = await start()
+    assert (await running.producer.post()).status == 202
+    await asyncio.sleep(POLL_S + 0.2)  # it knows by now how many changes there were
+    await running.projects.rotate("proj_1", running.seal("whsec_2"), now_ms=1, old_expires_ms=1)
+    await running.queue.delete("contox:keys:proj_1")
+    await running.queue.incr(CHANNEL)  # and nothing is published
+    assert (await running.producer.post()).status == 202
+    async with asyncio.timeout(1):
+        while (await running.producer.post()).status != 401:
             await asyncio.sleep(0.01)
 
 

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from core.ids import session_id
 from core.sessions import Session
-from gateway.sessions import COUNTER, Sessions
+from gateway.sessions import CHANNEL, Sessions
 from runtime.background import end
 from tests.gateway.conftest import until
 from tests.gateway.test_sessions import Away, now_ms
@@ -31,7 +31,7 @@ async def test_everywhere(queue: Redis, others: list[Sessions]) -> None:
     for each in others:
         await each.join("proj_1", now_ms())
         await each.join("proj_2", now_ms())
-    others[0]._number = others[1]._number = int(await queue.get(COUNTER) or 0)
+    others[0]._news.number = others[1]._news.number = int(await queue.get(CHANNEL) or 0)
     started_s = time.monotonic()
     await others[0].close("proj_1", closed)
     await until(lambda: not any(each.cached("proj_1", now_ms()) for each in others))
@@ -45,9 +45,9 @@ async def test_everywhere(queue: Redis, others: list[Sessions]) -> None:
 async def test_missed(queue: Redis, others: list[Sessions]) -> None:
     """A closing whose message was lost is noticed within a second."""
     closed = await others[1].join("proj_1", now_ms())
-    await until(lambda: others[1]._number is not None)
+    await until(lambda: others[1]._news.number is not None)
     await queue.delete("contox:session:proj_1")
-    await queue.incr(COUNTER)  # and nothing is published
+    await queue.incr(CHANNEL)  # and nothing is published
     async with asyncio.timeout(1):
         while others[1].cached("proj_1", now_ms()):
             await asyncio.sleep(0.01)
@@ -58,8 +58,8 @@ async def test_missed_before_one_that_is_heard(queue: Redis, others: list[Sessio
     """A message that comes after a lost one says so by its number: all is forgotten."""
     for name in ("proj_1", "proj_2"):
         await others[0].join(name, now_ms())
-    await until(lambda: others[0]._number is not None)
-    await queue.incr(COUNTER)
+    await until(lambda: others[0]._news.number is not None)
+    await queue.incr(CHANNEL)
     await others[1].close("proj_2", "sess_x")
     await until(lambda: others[0].cached("proj_1", now_ms()) is None)
 
@@ -88,7 +88,7 @@ async def test_closed_while_asked(queue: Redis) -> None:
     await Sessions(queue, entries_max=10).join("proj_1", now_ms())
     early = asyncio.create_task(sessions.join("proj_1", now_ms()))
     await asyncio.sleep(0)
-    sessions._heard("1 proj_1 sess_x")
+    sessions._heard("proj_1 sess_x")
     late = asyncio.create_task(sessions.join("proj_1", now_ms()))
     await asyncio.sleep(0)
     assert sessions._asking["proj_1"] is not early
@@ -115,7 +115,7 @@ async def test_provisional(queue: Redis) -> None:
     session = await sessions.join("proj_1", now_ms())
     sessions._missed()
     assert sessions.cached("proj_1", now_ms()) == session
-    sessions._heard("1 proj_1 sess_x")
+    sessions._heard("proj_1 sess_x")
     assert sessions.cached("proj_1", now_ms()) == session
-    sessions._heard(f"2 proj_1 {session}")
+    sessions._heard(f"proj_1 {session}")
     assert sessions.cached("proj_1", now_ms()) is None

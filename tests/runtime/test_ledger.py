@@ -10,7 +10,15 @@ from core.codec import BODY, HEADER, encode_header
 from core.ledger import Totals
 from core.partitions import ledger_key, stream_key
 from runtime import ledger
-from runtime.ledger import as_fields, count_stream, losses, opening, read_book, write_off
+from runtime.ledger import (
+    as_fields,
+    count_stream,
+    in_flight,
+    losses,
+    opening,
+    read_book,
+    write_off,
+)
 from tests.contracts.event_queue import ENTRY
 
 
@@ -121,3 +129,19 @@ def test_as_fields() -> None:
         "p|p": 4,
         "p|w": 5,
     }
+
+
+async def test_in_flight(queue: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was appended of a project and is not settled is in flight, but not what is lost; where
+    that cannot be told, that is, too."""
+    assert await in_flight(queue, "p", partitions=1) == 0
+    for project, events in (("p", 3), ("p", 4), ("q", 9)):
+        await append(queue, project, events)
+    assert await in_flight(queue, "p", partitions=1) == 7
+    (first, _), *_ = await queue.xrange(stream_key(0))
+    await queue.xdel(stream_key(0), first)
+    assert await in_flight(queue, "p", partitions=1) == 4
+    monkeypatch.setattr(ledger, "SCAN_ENTRIES_MAX", 0)
+    assert await in_flight(queue, "p", partitions=1) == 7
+    await queue.hincrby(ledger_key(0), "p|s", 8)
+    assert await in_flight(queue, "p", partitions=1) == 0

@@ -43,7 +43,7 @@ async def step_with_data(engine: AsyncEngine) -> None:
     projects = SqlProjects(engine)
     expected = Project("proj_1", "demo", "active", 1, 2, None, "", "private")
     assert await projects.list() == [expected]
-    keys = ProjectKeys("active", (SealedSecret(b"sealed", None),))
+    keys = ProjectKeys("active", (SealedSecret(b"sealed", None),), version=2)
     assert await projects.keys("proj_1") == keys
     session = Session("sess_1", "proj_1", 3, None, None, 1, 3, 3, 3)
     assert await SqlSessions(engine).get("sess_1") == session

@@ -51,6 +51,34 @@ async def test_nobody(cache: AccountCache, queue: Redis) -> None:
     assert await queue.keys("contox:*") == []
 
 
+async def test_key_of_nobody(
+    queue: Redis, stores: tuple[MemoryUsers, MemoryApiKeys], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key of nobody is asked for once in a while, not with each request; so is a deleted one;
+    what is remembered of them is bounded."""
+    monkeypatch.setattr(account_cache, "UNKNOWN_MAX", 3)
+    monkeypatch.setattr(account_cache, "UNKNOWN_S", 0.3)
+    asked: list[bytes] = []
+    by_digest = stores[1].by_digest
+
+    async def count(sha256: bytes) -> ApiKey | None:
+        asked.append(sha256)
+        return await by_digest(sha256)
+
+    monkeypatch.setattr(stores[1], "by_digest", count)
+    cache = AccountCache(queue, *stores)
+    for n in [0, 0, 1, 1, 2, 0, 3, 0]:
+        assert await cache.holder(bytes([255, n])) is None
+    assert [digest[1] for digest in asked] == [0, 1, 2, 3, 0]
+    assert len(cache._unknown) == 3
+    await cache.refuse(KEY.sha256)
+    assert await cache.holder(KEY.sha256) is None
+    assert KEY.sha256 in cache._unknown
+    await asyncio.sleep(0.35)
+    assert await cache.holder(bytes([255, 0])) is None
+    assert len(asked) == 6
+
+
 async def test_refused(cache: AccountCache, queue: Redis) -> None:
     """A refused key is so at once, though the store has it, and for longer than a load takes."""
     assert await cache.holder(KEY.sha256) is not None

@@ -12,7 +12,7 @@ from core.event import Row
 from core.ports import EventFilter, Project, SealedSecret
 from core.testing import MemoryEvents, MemoryProjects
 from gateway.api import deletions as module
-from gateway.api.deletions import Deletions
+from gateway.api.deletions import Deletions, delete_events
 from gateway.api.project_changes import ProjectChanges
 from gateway.key_cache import KeyCache
 from runtime.background import end
@@ -91,10 +91,32 @@ async def test_in_flight(deleting: Deleting) -> None:
     assert deleting.of("proj_1") == 0
 
 
+async def test_many_stored_at_the_last_moment(
+    deleting: Deleting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the worker has stored when the queue is found empty goes, too, in all its
+    batches."""
+    left = [5, 0]
+
+    async def in_flight(project: str) -> int:
+        await deleting.add(project, 45)
+        return left.pop(0)
+
+    monkeypatch.setattr(deleting.deletions, "_in_flight", in_flight)
+    await gone(deleting)
+    assert (left, deleting.of("proj_1"), deleting.of("proj_2")) == ([], 0, 25)
+
+
+async def test_what_is_deleted_is_told(deleting: Deleting) -> None:
+    """How many events are gone is told, and how many the queue holds still."""
+    assert await delete_events(deleting.events, "proj_1", deleting.in_flight) == (25, 0)
+
+
 async def test_in_flight_for_ever(deleting: Deleting, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that does not come back holds a deletion up for a bounded time."""
     monkeypatch.setattr(module, "DRAIN_S", 0.1)
     deleting.queued = 5
+    assert await delete_events(deleting.events, "proj_2", deleting.in_flight) == (25, 5)
     await gone(deleting)
     assert deleting.of("proj_1") == 0
 

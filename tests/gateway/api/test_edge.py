@@ -1,9 +1,12 @@
 """Around the API: how often a client may ask, and what other origins' pages may."""
 
 import time
+from unittest.mock import AsyncMock
 
 import pytest
 
+from core.metrics import Metric
+from store.users import SqlApiKeys
 from tests.conftest import QueueServer
 from tests.gateway.api.conftest import OWN, People
 from tests.gateway.conftest import Start
@@ -47,7 +50,13 @@ async def test_limit(people: People) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),
-    [("GET", ME, 401), ("GET", "/api/nothing", 404), ("PUT", ME, 405), ("OPTIONS", ME, 405)],
+    [
+        ("GET", ME, 401),
+        ("GET", "/api/nothing", 404),
+        ("PUT", ME, 405),
+        ("OPTIONS", ME, 405),
+        ("GET", "/openapi.json", 200),
+    ],
 )
 async def test_every_answer(people: People, method: str, path: str, status: int) -> None:
     """Each answer of the API says how far the client has come, whatever it is."""
@@ -69,6 +78,26 @@ async def test_others_do_not_count(people: People) -> None:
             assert reply.status == status
             assert RATES[0] not in reply.headers
     assert (await people.ask("GET", ME)).headers["x-ratelimit-remaining"] == "2"
+
+
+async def test_made_up_keys(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client whose keys open nothing at ingest is soon not looked up any more: 429, until the
+    window ends. Other clients are, and requests that are signed by their headers always."""
+    by_digest, asked = AsyncMock(return_value=None), []
+    monkeypatch.setattr(SqlApiKeys, "by_digest", by_digest)
+    here, elsewhere = ("X-Forwarded-For: 198.51.100.7\r\n", "X-Forwarded-For: 198.51.100.8\r\n")
+    for n in range(6):
+        key = f"Authorization: Bearer contox_sk_{n:043}\r\n"
+        asked.append(await people.ask("POST", "/api/v2/ingest", here + key, {}))
+    assert [reply.status for reply in asked] == [401] * 4 + [429] * 2
+    assert by_digest.await_count == 4
+    assert 0 < int(asked[-1].headers["retry-after"]) <= 60
+    assert asked[-1].json["code"] == "rate_limited"
+    assert people.running.gateway.endpoint._meter.get(Metric.REQUESTS, "429", "rate_limited") == 2
+    assert (await people.ask("POST", "/api/v2/ingest", elsewhere + key, {})).status == 401
+    assert (await people.ask("GET", ME, here)).headers["x-ratelimit-remaining"] == "2"
+    added = [("X-Forwarded-For", "198.51.100.7"), ("Authorization", "Bearer x")]
+    assert (await people.running.producer.post(added=added)).status == 202
 
 
 async def test_each_client(people: People) -> None:
@@ -143,5 +172,8 @@ async def test_queue_away(start: Start, own_queue_server: QueueServer) -> None:
     for path in (ME, "/api/nothing"):
         reply = await people.ask("GET", path)
         assert (reply.status, reply.json["code"]) == (503, "queue_unavailable")
+        limit, remaining, reset_s = (int(reply.headers[name]) for name in RATES)
+        assert (limit, remaining) == (200, 0)
+        assert 0 < reset_s - time.time() <= 2
     assert (await people.ask("GET", "/healthz")).status == 200
     own_queue_server.start()

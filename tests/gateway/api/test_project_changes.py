@@ -1,12 +1,13 @@
 """How projects are changed: secrets, names, and what is known of a secret's last use."""
 
+import asyncio
 import time
 
 import pytest
 from redis.asyncio import Redis
 
 from core.event import Row
-from core.ports import Project
+from core.ports import Project, ProjectKeys
 from core.testing import MemoryEvents, MemoryProjects
 from gateway.api.project_changes import ProjectChanges, is_name, new_secret
 from gateway.key_cache import KeyCache
@@ -46,7 +47,7 @@ async def test_secret(changes: ProjectChanges) -> None:
 
 
 async def test_previous(changes: ProjectChanges, project: Project) -> None:
-    """The old secret is there until its grace has passed."""
+    """The old secret is there until its grace has passed; a rotation without one leaves none."""
     events = MemoryEvents()
     assert await changes.previous(project.id) is None
     rotation = await changes.rotate(project.id, 60, events)
@@ -54,8 +55,7 @@ async def test_previous(changes: ProjectChanges, project: Project) -> None:
     assert previous is not None
     assert previous.expires_ms == rotation.old_expires_ms
     await changes.rotate(project.id, 0, events)
-    again = await changes.previous(project.id)
-    assert again == previous
+    assert await changes.previous(project.id) is None
     assert await changes.previous("proj_9") is None
 
 
@@ -95,3 +95,30 @@ async def test_announced(changes: ProjectChanges, project: Project, queue: Redis
     assert keys.status == "disabled"
     await changes.delete(project.id)
     assert await cache.get(project.id) == (True, None)
+
+
+async def test_changes_at_once(
+    changes: ProjectChanges, project: Project, queue: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two changes at once both count, also if the earlier one is announced last."""
+    keys, read, go_on = changes.projects.keys, asyncio.Event(), asyncio.Event()
+
+    async def slow(identity: str) -> ProjectKeys | None:
+        found = await keys(identity)
+        read.set()
+        await go_on.wait()
+        return found
+
+    monkeypatch.setattr(changes.projects, "keys", slow)
+    early = asyncio.create_task(changes.set(project.id, description="what was read first"))
+    await read.wait()
+    monkeypatch.setattr(changes.projects, "keys", keys)
+    await changes.set(project.id, status="disabled")
+    await changes.rotate(project.id, 60, MemoryEvents())
+    await changes.announce(project.id)
+    go_on.set()
+    await early
+    found, cached = await KeyCache(queue, ttl_s=30).get(project.id)
+    assert found
+    assert cached is not None
+    assert (cached.status, len(cached.secrets)) == ("disabled", 2)

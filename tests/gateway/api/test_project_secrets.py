@@ -50,6 +50,30 @@ async def test_rotate(people: People, bob: Person, body: Any, grace_s: int) -> N
     assert shown["hmacSecret"] == content["hmacSecret"]
 
 
+async def test_two_at_most(people: People, bob: Person) -> None:
+    """However often and with whatever grace a secret is rotated, the last two verify, no more."""
+    made = await make(people, bob)
+    producers = [await producer_of(people, bob, made["id"])]
+    for _ in range(4):
+        content = await rotate(people, bob, made["id"], {"graceSeconds": 365 * 86_400})
+        producers.append(Producer(producers[0].port, made["id"], content["hmacSecret"]))
+        statuses = [(await producer.post()).status for producer in producers]
+        assert statuses == [401] * (len(producers) - 2) + [202] * 2
+
+
+async def test_stolen(people: People, bob: Person) -> None:
+    """A secret in its grace ends at once with a rotation without one, and so does the current
+    one."""
+    made = await make(people, bob)
+    first = await producer_of(people, bob, made["id"])
+    content = await rotate(people, bob, made["id"])
+    second = Producer(first.port, made["id"], content["hmacSecret"])
+    assert (await first.post()).status == 202
+    content = await rotate(people, bob, made["id"], {"graceSeconds": 0})
+    third = Producer(first.port, made["id"], content["hmacSecret"])
+    assert [(await one.post()).status for one in (first, second, third)] == [401, 401, 202]
+
+
 @pytest.mark.parametrize("grace", [-1, 365 * 86_400 + 1, 1.5, "60", True, [1]])
 async def test_bad_grace(people: People, bob: Person, grace: Any) -> None:
     """A grace that is none is a 400, and the secret stays."""

@@ -76,3 +76,26 @@ async def test_the_end_is_asked_once(queue: Redis) -> None:
     # A script is a command, and so is each of its two at most.
     assert (await queue.info("stats"))["total_commands_processed"] - before <= 320
     assert max(ends) - min(ends) <= 1
+
+
+async def test_over(queue: Redis) -> None:
+    """Whoever was seen over the limit is known to be, without asking, until the window ends."""
+    limit, other = (RateLimit(queue, "x", amount=1, window_s=1) for _ in range(2))
+    waits_s = []
+    for _ in range(3):
+        waits_s.append(limit.over_s("ada"))
+        await limit.hit("ada")
+    assert (waits_s, limit.over_s("ada"), limit.over_s("bob")) == ([0, 0, 1], 1, 0)
+    assert other.over_s("ada") == 0
+    await asyncio.sleep(1.1)
+    assert limit.over_s("ada") == 0
+
+
+async def test_over_and_forgotten(queue: Redis) -> None:
+    """Who is forgotten is not over any more."""
+    limit = RateLimit(queue, "x", amount=1, window_s=60)
+    for _ in range(2):
+        await limit.hit("ada")
+    assert 50 < limit.over_s("ada") <= 60
+    await limit.forget("ada")
+    assert limit.over_s("ada") == 0

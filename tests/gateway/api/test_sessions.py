@@ -1,13 +1,15 @@
 """Sessions over HTTP: opened, listed, closed; and what a closed one means for events."""
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
 
 from core.event import Row
-from core.sessions import Session
-from gateway.sessions import SESSION_MS
+from core.ids import session_id
+from core.sessions import SESSION_MS, Session
+from gateway.sessions import Sessions as OpenSessions
 from store.events import SqlEvents
 from store.sessions import SqlSessions
 from tests.gateway.api.conftest import People, Person
@@ -86,6 +88,26 @@ async def test_known_before_it_is_stored(
     assert await SqlSessions(people.users._engine).get(session) is None
     await close(people, bob, session)
     assert await session_of(sender) != session
+
+
+async def test_unknown_costs_little(
+    people: People, ada: Person, bob: Person, sender: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that is unknown is asked of the store once, however many are open; one that cannot
+    be open by its age is not looked for among them."""
+    for n in range(5):
+        project = str((await make(people, bob, name=f"p{n}"))["id"])
+        await (await producer_of(people, bob, project)).post()
+    get, asked = SqlSessions.get, []
+    monkeypatch.setattr(SqlSessions, "get", lambda *of: asked.append(of[1]) or get(*of))
+    current, looked = OpenSessions.current, []
+    monkeypatch.setattr(OpenSessions, "current", lambda *of: looked.append(of[1]) or current(*of))
+    now_ms = int(time.time() * 1000)
+    young, old = (session_id(at_ms, bytes(10)) for at_ms in (now_ms, now_ms - SESSION_MS))
+    for identity in (young, old, "sess_x"):
+        assert (await people.ask("GET", f"{PATH}/{identity}", ada.bearer)).status == 404
+    assert asked == [young, old, "sess_x"]
+    assert len(looked) == 1
 
 
 async def test_counted(people: People, bob: Person, project: str, sender: Producer) -> None:
