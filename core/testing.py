@@ -217,13 +217,15 @@ class MemoryUsers:
     async def set_password(self, user_id: str, password_hash: str, *, now_ms: int) -> None:
         """See core.users.UserStore."""
         if user := self.users.get(user_id):
-            changed = user._replace(password_hash=password_hash, updated_ms=now_ms)
+            at_ms = max(now_ms, user.updated_ms + 1)
+            changed = user._replace(password_hash=password_hash, updated_ms=at_ms)
             self.users[user_id] = changed
 
     async def set_status(self, user_id: str, status: str, *, now_ms: int) -> None:
         """See core.users.UserStore."""
         if user := self.users.get(user_id):
-            self.users[user_id] = user._replace(status=status, updated_ms=now_ms)
+            at_ms = max(now_ms, user.updated_ms + 1)
+            self.users[user_id] = user._replace(status=status, updated_ms=at_ms)
 
 
 class MemoryApiKeys:

@@ -64,7 +64,8 @@ class UserStore(Protocol):
         """All users, oldest first."""
 
     async def set_password(self, user_id: str, password_hash: str, *, now_ms: int) -> None:
-        """Replace a user's password; nothing happens to an unknown one."""
+        """Replace a user's password; nothing happens to an unknown one. Each change of a user is
+        later than the one before, by its `updated_ms`."""
 
     async def set_status(self, user_id: str, status: str, *, now_ms: int) -> None:
         """Set a user's status; nothing happens to an unknown one."""

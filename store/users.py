@@ -42,15 +42,19 @@ class SqlUsers:
 
     async def set_password(self, user_id: str, password_hash: str, *, now_ms: int) -> None:
         """See core.users.UserStore."""
-        await self._set(user_id, password_hash=password_hash, updated_ms=now_ms)
+        await self._set(user_id, now_ms, password_hash=password_hash)
 
     async def set_status(self, user_id: str, status: str, *, now_ms: int) -> None:
         """See core.users.UserStore."""
-        await self._set(user_id, status=status, updated_ms=now_ms)
+        await self._set(user_id, now_ms, status=status)
 
-    async def _set(self, user_id: str, **values: str | int) -> None:
+    async def _set(self, user_id: str, now_ms: int, **values: str) -> None:
+        """Each change is after the one before: by that caches tell which is the later."""
+        last_ms = users.c.updated_ms
+        after = sa.case((last_ms < now_ms, now_ms), else_=last_ms + 1)
+        change = sa.update(users).where(users.c.id == user_id).values(**values, updated_ms=after)
         async with transaction(self._engine) as connection:
-            await connection.execute(sa.update(users).where(users.c.id == user_id).values(**values))
+            await connection.execute(change)
 
 
 class SqlApiKeys:

@@ -1,7 +1,7 @@
 """API keys and users in Redis, between the requests and the store.
 
     contox:api-key:<sha256> := {"key": id, "user": id}, or {} for a key that is deleted
-    contox:user:<id>        := {"email", "role", "status", "stamp"}
+    contox:user:<id>        := {"email", "role", "status", "stamp", "version"}
 
 Requirements  A key that is deleted, or whose user is disabled, is refused by every process from the
               moment on that this is answered; a load that began before must not undo it; keys of no
@@ -29,6 +29,7 @@ from redis.asyncio import Redis
 
 from core.errors import Unavailable
 from core.users import ACTIVE, ApiKeyStore, User, UserStore
+from gateway.key_cache import PUT
 
 ANSWER_S = 2.0
 LOAD_S = 5.0
@@ -75,7 +76,7 @@ class AccountCache:
         if self._unknown.get(sha256, 0) > time.monotonic():
             return None
 
-        async def load() -> dict[str, str] | None:
+        async def load() -> dict[str, str | int] | None:
             key = await self._keys.by_digest(sha256)
             return {"key": key.id, "user": key.user_id} if key else None
 
@@ -88,12 +89,12 @@ class AccountCache:
     async def account(self, user_id: str) -> Account | None:
         """The user with this id."""
 
-        async def load() -> dict[str, str] | None:
+        async def load() -> dict[str, str | int] | None:
             user = await self._users.find(user_id)
             return _account(user) if user else None
 
         content = await self._find(_of_user(user_id), load)
-        return Account(**content) if content else None
+        return Account(*(content[name] for name in Account._fields)) if content else None
 
     async def refuse(self, sha256: bytes) -> None:
         """Before a key is deleted in the store: refuse it from now on."""
@@ -101,9 +102,11 @@ class AccountCache:
             await self._queue.set(_of_key(sha256), orjson.dumps(DELETED), ex=DELETED_S)
 
     async def announce(self, user: User) -> None:
-        """After a user was changed in the store: let every process know."""
+        """After a user was changed in the store: let every process know, unless they know of a
+        later change."""
+        content = orjson.dumps(_account(user))
         async with asyncio.timeout(ANSWER_S):
-            await self._queue.set(_of_user(user.id), orjson.dumps(_account(user)), ex=CACHED_S)
+            await self._queue.eval(PUT, 1, _of_user(user.id), user.updated_ms, content, CACHED_S)
 
     def _remember_unknown(self, sha256: bytes) -> None:
         self._unknown.pop(sha256, None)
@@ -112,8 +115,8 @@ class AccountCache:
         self._unknown[sha256] = time.monotonic() + UNKNOWN_S
 
     async def _find(
-        self, name: str, load: Callable[[], Awaitable[dict[str, str] | None]]
-    ) -> dict[str, str] | None:
+        self, name: str, load: Callable[[], Awaitable[dict[str, str | int] | None]]
+    ) -> dict[str, Any] | None:
         async with asyncio.timeout(ANSWER_S):
             text = await self._queue.get(name)
         if text is None:
@@ -140,9 +143,14 @@ def stamp_of(password_hash: str) -> str:
     return hashlib.sha256(password_hash.encode()).hexdigest()[:16]
 
 
-def _account(user: User) -> dict[str, str]:
-    stamp = stamp_of(user.password_hash)
-    return {"email": user.email, "role": user.role, "status": user.status, "stamp": stamp}
+def _account(user: User) -> dict[str, str | int]:
+    return {
+        "email": user.email,
+        "role": user.role,
+        "status": user.status,
+        "stamp": stamp_of(user.password_hash),
+        "version": user.updated_ms,
+    }
 
 
 def _of_key(sha256: bytes) -> str:

@@ -56,6 +56,13 @@ class UserStoreContract:
         await users.set_status("user_3", "disabled", now_ms=7_000)
         assert await users.list() == [changed, TWO]
 
+    async def test_changes_at_once(self, users: UserStore) -> None:
+        """A change is later than the one before, whatever the clock says."""
+        await users.create(ONE)
+        for now_ms in (5_000, 5_000, 4_000):
+            await users.set_status("user_1", "disabled", now_ms=now_ms)
+        assert await users.find("user_1") == ONE._replace(status="disabled", updated_ms=5_002)
+
 
 class ApiKeyStoreContract:
     """Subclasses give `keys` and, on the same store, `users`; both empty."""

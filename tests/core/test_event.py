@@ -176,6 +176,9 @@ def test_no_nul_in_a_payload(payload: bytes) -> None:
 
 @given(st.lists(EVENTS, max_size=4), st.sampled_from([frozenset(), frozenset({"a", "b.c"})]))
 @example([event(id="a\nb"), event()], frozenset())
+@example([event(id="é"), event()], frozenset())
+@example([event(id=""), event()], frozenset())
+@example([event(id="x" * 65), event()], frozenset())
 @example([event(), event("b.c", id="y", timestamp=1)], frozenset({"a", "b.c"}))
 def test_all_at_once(events: list[Event], types: frozenset[str]) -> None:
     """What is found valid all at once is so one by one, and the other way round."""

@@ -100,6 +100,15 @@ async def test_announced(cache: AccountCache, stores: tuple[MemoryUsers, MemoryA
     assert (found.is_active, found.stamp == stamp, len(found.stamp)) == (False, False, 16)
 
 
+async def test_announced_late(cache: AccountCache) -> None:
+    """Of two changes at once the later one stays, in whichever order they are announced."""
+    await cache.announce(ADA._replace(status="disabled", updated_ms=5))
+    await cache.announce(ADA._replace(password_hash="$other", updated_ms=4))
+    found = await cache.account("user_1")
+    assert found is not None
+    assert not found.is_active
+
+
 @pytest.mark.parametrize("what", ["key", "user"])
 async def test_late_load(
     cache: AccountCache,
