@@ -8,6 +8,7 @@ least. The kernel counts it in hundredths of a second: a run of some seconds is 
 import os
 import platform
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Sequence
 from typing import Any
@@ -50,8 +51,11 @@ def rss_bytes(pid: int) -> int:
 
 def python_build() -> str:
     """How the interpreter was compiled, which is worth a quarter of its speed."""
-    arguments = str(sysconfig.get_config_var("CONFIG_ARGS"))
-    return "optimised" if "--enable-optimizations" in arguments else "not optimised"
+    if "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS")):
+        return "optimised"
+    if sys.base_prefix == "/usr":  # Debian profiles it by other means, and does not tell
+        return "the distribution's"
+    return "not optimised"
 
 
 def describe(queue: str) -> dict[str, Any]:
