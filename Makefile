@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 WORKERS ?= 4  # of the tests: they wait more than they work
 SYSTEM_WORKERS ?= 2  # of those that keep two cores busy
+WHOLE := tests/cli tests/system tests/bench
 REDIS_SERVER ?= $(shell command -v redis-server)
 
 .PHONY: help up test test-system test-redis check setup lock bench-sender bench-fairness bench-startup bench-rotation bench-events chaos image-check clean bench-drain bench
@@ -26,12 +27,12 @@ $(VENV)/.done: requirements/dev.lock pyproject.toml
 up: setup       ## run queue, gateway, worker and store here; ARGS="--port 9000" passes options on
 	@$(BIN)/contox-ingest up $(ARGS)
 
-test: check     ## static checks, then all tests but those of the whole system and of the benchmarks
+test: check     ## static checks, then all tests but those of whole processes (test-system)
 	$(BIN)/python -m pytest --numprocesses 2 tests/core --cov --cov-report term:skip-covered --cov-fail-under 100
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(addprefix --ignore ,tests/core tests/system tests/bench) $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadgroup $(addprefix --ignore ,tests/core $(WHOLE)) $(ARGS)
 
-test-system: setup  ## the tests of the whole system, broken in every way, the clients' contract, and tiny benchmarks
-	$(BIN)/python -m pytest --numprocesses $(SYSTEM_WORKERS) --dist loadgroup tests/system tests/bench $(ARGS)
+test-system: setup  ## the tests of whole processes: commands, the system broken in every way, tiny benchmarks
+	$(BIN)/python -m pytest --numprocesses $(SYSTEM_WORKERS) --dist loadgroup $(WHOLE) $(ARGS)
 
 test-redis: setup  ## the tests that need a queue, on REDIS_SERVER instead of Valkey
 	CONTOX_TEST_QUEUE_SERVER=$(REDIS_SERVER) $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup tests/gateway tests/worker $(ARGS)
