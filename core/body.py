@@ -86,7 +86,7 @@ def parse(wire: bytes, *, content_type: bytes | None, encoding: Encoding, limits
         text = decompress(wire, encoding, bytes_max=limits.decoded_bytes_max)
     if ndjson:
         return _parse_lines(wire, text, encoding, limits)
-    if not text.isascii() and not _is_utf8(text):
+    if not _is_utf8(text):
         raise Rejected(Reason.INVALID_JSON, "The body is not UTF-8")
     if text[:1] != b"{" and text.lstrip(WHITESPACE)[:1] == b"[":
         return _parse_array(wire, text, encoding, limits)
@@ -114,7 +114,7 @@ def read_events(form: Form, text: bytes) -> list[Event | None]:
 
 def check_text(text: bytes) -> None:
     """Raises Rejected (invalid_json) for what is not UTF-8, or nested too deep for a decoder."""
-    if not text.isascii() and not _is_utf8(text):
+    if not _is_utf8(text):
         raise Rejected(Reason.INVALID_JSON, "The body is not UTF-8")
     if _openings(text) > DEPTH_MAX:
         _check_structure(text, elements_max=len(text))
@@ -137,6 +137,8 @@ def is_ndjson(content_type: bytes | None) -> bool:
 
 
 def _is_utf8(text: bytes) -> bool:
+    if text.isascii():
+        return True
     try:
         text.decode()
     except UnicodeDecodeError:
@@ -228,7 +230,7 @@ def _take_valid(
     refused: list[Refusal] = []
     for index, raw in enumerate(raws):
         try:
-            if not raw.isascii() and not _is_utf8(raw):
+            if not _is_utf8(raw):
                 raise Rejected(Reason.INVALID_JSON, "The event is not UTF-8")
             events.append(_parse_one(raw, limits))
         except Rejected as error:

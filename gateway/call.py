@@ -92,7 +92,7 @@ class Call:
         for receipt in self._receipts:
             try:
                 receipt.accepted(durability)
-            except Exception:
+            except Exception:  # said loudly, and no reason to leave the others waiting
                 log.exception(BUG)
 
     def refused(self, reason: Reason) -> None:
@@ -100,7 +100,7 @@ class Call:
         for receipt in self._receipts:
             try:
                 receipt.refused(Unavailable(reason))
-            except Exception:
+            except Exception:  # said loudly, and no reason to leave the others waiting
                 log.exception(BUG)
 
 

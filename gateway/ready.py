@@ -55,12 +55,12 @@ class Ready:
             try:
                 if served.turn.begin(head, body):
                     begun.append(served)
-            except Exception:
+            except Exception:  # said loudly, and no reason to leave the others waiting
                 log.exception(BUG)
                 served.abort()
         for served in begun:
             try:
                 served.turn.append()
-            except Exception:
+            except Exception:  # said loudly, and no reason to leave the others waiting
                 log.exception(BUG)
                 served.abort()

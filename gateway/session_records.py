@@ -47,6 +47,6 @@ class SessionRecords:
         due, self._due = self._due, {}
         try:
             await self._store.opened(list(due.values()))
-        except BaseException:
+        except BaseException:  # cancelled too: it is still due; raised on
             self._due = {**due, **self._due}
             raise

@@ -56,7 +56,7 @@ class Turn:
         except NotAccepted as error:
             self._end(endpoint.refuse(error))
             return False
-        except Exception:
+        except Exception:  # a bug: see `_fail`
             log.exception(BUG, path=PATH)
             self._fail()
             return False
@@ -73,7 +73,7 @@ class Turn:
             endpoint.admission.put(self._admitted, self)
         except Unavailable as error:
             self._end(endpoint.not_appended(error))
-        except Exception:
+        except Exception:  # a bug: see `_fail`
             log.exception(BUG, path=PATH)
             self._fail()
 
@@ -99,7 +99,7 @@ class Turn:
         """Answer a request that must wait for more than its append."""
         try:
             answer = await self._endpoint.answer(head, body)
-        except Exception:
+        except Exception:  # a bug: see `_fail`
             log.exception(BUG, path=PATH)
             self._fail()
         else:

@@ -141,12 +141,11 @@ class Latencies:
 
     def at_ms(self, percents: Iterable[float]) -> list[float]:
         """The latency in ms that so many percent did not exceed, for each of them, ascending."""
-        total, seen, found = len(self), 0, []
+        total, seen, latency_us, found = len(self), 0, 0, []
         ascending = iter(sorted(self._counts.items()))
-        latency_us = 0
         for percent in percents:
-            while seen * 100 < percent * total or not seen:
-                latency_us, count = next(ascending, (latency_us, total or 1))
+            while seen < max(1, percent * total / 100) and seen < total:
+                latency_us, count = next(ascending)
                 seen += count
             found.append(latency_us / 1_000)
         return found

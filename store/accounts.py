@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from core.errors import Refused
 from core.ports import Conflict, Project, ProjectKeys, SealedSecret
-from store.engine import transaction
+from store.engine import later, transaction
 from store.schema import projects, secrets
 
 KEYS = (  # built once: that costs as much as running it, and each project's first event waits
@@ -74,7 +74,7 @@ class SqlProjects:
 
     async def update(self, project_id: str, changes: Mapping[str, str], *, now_ms: int) -> None:
         """See core.ports.ProjectStore."""
-        values = {**changes, "updated_ms": _after(now_ms)}
+        values = {**changes, "updated_ms": later(projects.c.updated_ms, now_ms)}
         try:
             async with transaction(self._engine) as connection:
                 await connection.execute(
@@ -114,7 +114,9 @@ class SqlProjects:
             old["last_used_ms"] = old_last_used_ms
         async with transaction(self._engine) as connection:
             await connection.execute(  # first: another rotation of the project waits here
-                sa.update(projects).where(_is(project_id)).values(updated_ms=_after(now_ms))
+                sa.update(projects)
+                .where(_is(project_id))
+                .values(updated_ms=later(projects.c.updated_ms, now_ms))
             )
             older = sa.delete(secrets).where(of_project, secrets.c.expires_ms.is_not(None))
             await connection.execute(older)
@@ -153,12 +155,6 @@ class SqlProjects:
 
 def _is(project_id: str) -> sa.ColumnElement[bool]:
     return projects.c.id == project_id
-
-
-def _after(now_ms: int) -> sa.ColumnElement[int]:
-    """The time of a change: now, and after the one before."""
-    last_ms = projects.c.updated_ms
-    return sa.case((last_ms < now_ms, now_ms), else_=last_ms + 1)
 
 
 def _insert_secret(project_id: str, secret: SealedSecret) -> sa.Insert:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
@@ -101,6 +102,11 @@ def first_line(error: BaseException) -> str:
     original = error.orig if isinstance(error, DBAPIError) else error
     first, *_ = str(original or error).splitlines() or [type(error).__name__]
     return first[:500]
+
+
+def later(changed_ms: sa.ColumnElement[int], now_ms: int) -> sa.ColumnElement[int]:
+    """The time of a row's change: now, and after the one before, whatever the clock says."""
+    return sa.case((changed_ms < now_ms, now_ms), else_=changed_ms + 1)
 
 
 def _with_driver(url: URL) -> URL:

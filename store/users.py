@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from core.errors import Refused
 from core.ports import Conflict
 from core.users import ApiKey, User
-from store.engine import transaction
+from store.engine import later, transaction
 from store.schema import api_keys, users
 
 
@@ -50,9 +50,8 @@ class SqlUsers:
 
     async def _set(self, user_id: str, now_ms: int, **values: str) -> None:
         """Each change is after the one before: by that caches tell which is the later."""
-        last_ms = users.c.updated_ms
-        after = sa.case((last_ms < now_ms, now_ms), else_=last_ms + 1)
-        change = sa.update(users).where(users.c.id == user_id).values(**values, updated_ms=after)
+        at_ms = later(users.c.updated_ms, now_ms)
+        change = sa.update(users).where(users.c.id == user_id).values(**values, updated_ms=at_ms)
         async with transaction(self._engine) as connection:
             await connection.execute(change)
 
