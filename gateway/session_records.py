@@ -7,8 +7,8 @@ import asyncio
 
 from core.errors import Refused, Unavailable
 from core.sessions import Session, SessionStore
+from runtime.background import write_when_due
 from runtime.log import get_log
-from runtime.queue import Backoff
 
 log = get_log()
 DUE_MAX = 10_000  # sessions; beyond it they are known once they have an event
@@ -30,23 +30,15 @@ class SessionRecords:
 
     async def run(self) -> None:
         """Write until cancelled; what the store is away for is written when it is back."""
-        backoff = Backoff()
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            try:
-                await self.write()
-                backoff.reset()
-            except (Unavailable, Refused) as error:
-                log.warning("opened sessions not written", error=str(error))
-                self._wake.set()
-                await backoff.wait()
+        await write_when_due(self._wake, self.write)
 
-    async def write(self) -> None:
-        """Write what is due. Raises Unavailable or Refused; then it still is."""
+    async def write(self) -> bool:
+        """Write what is due; False: it still is."""
         due, self._due = self._due, {}
         try:
             await self._store.opened(list(due.values()))
-        except BaseException:  # cancelled too: it is still due; raised on
+        except (Unavailable, Refused) as error:
+            log.warning("opened sessions not written", error=str(error))
             self._due = {**due, **self._due}
-            raise
+            return False
+        return True

@@ -1,10 +1,12 @@
-"""Tasks that run as long as their process; one that fails takes the process down, loudly."""
+"""Tasks that run as long as their process; one that fails takes the process down, loudly. Among
+them are writers beside the requests."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from runtime.log import get_log
+from runtime.queue import Backoff
 
 log = get_log()
 CANCEL_S = 1.0  # for a task to clean up, before it is cancelled once more
@@ -53,3 +55,19 @@ class Background:
         self.failure = self.failure or task.exception()
         log.error("background task failed", exc_info=task.exception())
         self._stop.set()
+
+
+async def write_when_due(due: asyncio.Event, write: Callable[[], Awaitable[bool]]) -> None:
+    """Write beside the requests, whenever `due` is set, until cancelled.
+
+    write: False means that it failed, and is to be tried again after a while; it may set `due`.
+    """
+    backoff = Backoff()
+    while True:
+        await due.wait()
+        due.clear()
+        if await write():
+            backoff.reset()
+        else:
+            due.set()
+            await backoff.wait()

@@ -12,8 +12,8 @@ from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 from core.errors import Refused, Unavailable
+from runtime.background import write_when_due
 from runtime.log import get_log
-from runtime.queue import Backoff
 
 log = get_log()
 APART_MS = 60_000
@@ -55,16 +55,7 @@ class LastUsed(Generic[Name]):
 
     async def run(self) -> None:
         """Write until cancelled; what the store is away for is written when it is back."""
-        backoff = Backoff()
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            if await self.write():
-                backoff.reset()
-            else:
-                await backoff.wait()
-            if self._due:
-                self._wake.set()
+        await write_when_due(self._wake, self.write)
 
     async def write(self) -> bool:
         """Write what is due, or a part of it; False: it still is."""
@@ -79,6 +70,8 @@ class LastUsed(Generic[Name]):
             writing, self._writing = self._writing, {}
         for name, at_ms in writing.items():
             self._remember(name, stored.get(name, at_ms))
+        if self._due:
+            self._wake.set()
         return True
 
     def _remember(self, name: Name, stored_ms: int) -> None:

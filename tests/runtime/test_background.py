@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from runtime import background as module
-from runtime.background import Background, end
+from runtime.background import Background, end, write_when_due
 
 
 class Broken(Exception):
@@ -145,3 +145,26 @@ async def test_lost_cancellation(monkeypatch: pytest.MonkeyPatch) -> None:
     await asyncio.wait_for(end(*tasks), 5)
     assert tasks[0].cancelled()
     assert isinstance(tasks[1].exception(), Broken)
+
+
+async def test_write_when_due() -> None:
+    """Something due is written once, and again until that succeeds; then nothing is until more is
+    due."""
+    due, results = asyncio.Event(), [False, True, True]
+    written: list[int] = []
+
+    async def write() -> bool:
+        written.append(len(written))
+        return results.pop(0)
+
+    task = asyncio.create_task(write_when_due(due, write))
+    await asyncio.sleep(0)
+    assert written == []
+    for count in (2, 3):
+        due.set()
+        async with asyncio.timeout(10):
+            while len(written) < count:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        assert len(written) == count
+    await end(task)
