@@ -17,22 +17,23 @@ import uvloop
 from bench.load import Sender, signed, single
 from bench.rounds import Plan
 from core.auth import keyed
-from core.errors import Unavailable
+from core.body import parse_one
 from core.metrics import Meter
 from core.settings import read
-from gateway.admission import Admission, _admitted, _verify
-from gateway.answers import Answer
+from gateway.admission import Admission, _verify
 from gateway.connections import Connections
 from gateway.endpoint import Endpoint
 from gateway.head_template import HeadTemplate, template_of
 from gateway.keyring import Credentials, Keyring
 from gateway.lane import Lane
+from gateway.ones import Ones, Served
 from gateway.plain_head import END, PlainHead, read_plain
 from gateway.publisher import Publisher
 from gateway.quotas import Quotas
-from gateway.render import render
 from gateway.sessions import Sessions, _Open
+from gateway.standings import Standings
 from gateway.tier import Tier
+from gateway.usual import Usual
 from gateway.wire import Wire
 
 CONNECTIONS = 16
@@ -69,13 +70,10 @@ class Room:
 
 
 class Untold:
-    """A Receipt of nobody."""
+    """A connection of nobody."""
 
-    def accepted(self, durability: str) -> None:
-        """See core.ports.Receipt."""
-
-    def refused(self, error: Unavailable) -> None:
-        """See core.ports.Receipt."""
+    def told(self, response: bytes, now_s: float) -> None:
+        """See gateway.ones.Served."""
 
 
 class Rig(NamedTuple):
@@ -114,12 +112,19 @@ def rig() -> Rig:
     """A gateway that knows the project, connected to a server that is not there."""
     settings, meter = read({"CONTOX_ACK": "memory"}), Meter("gateway")
     nothing = cast("Any", None)  # what a warm request does not touch
+    standings = Standings(settings.partitions)
     keyring = Keyring(
-        cache=nothing, projects=nothing, sealer=nothing, ttl_s=1, entries_max=1, meter=meter
+        cache=nothing,
+        projects=nothing,
+        sealer=nothing,
+        ttl_s=1,
+        entries_max=1,
+        meter=meter,
+        standings=standings,
     )
     keys = Credentials("active", ((keyed(SENDER.secret), None),))
     keyring._known.put(SENDER.project, keys, float("inf"))  # noqa: SLF001
-    sessions = Sessions(nothing, entries_max=1)
+    sessions = Sessions(nothing, entries_max=1, standings=standings)
     sessions._open[SENDER.project] = _Open(SESSION, 1 << 60, provisional=False)  # noqa: SLF001
     publisher = Publisher(nothing, settings, meter)
     publisher._tier, publisher.away = Tier("memory", (), bool), ""  # noqa: SLF001
@@ -134,6 +139,7 @@ def rig() -> Rig:
         queue=publisher,
         backlog=cast("Any", Room()),
         quotas=Quotas(nothing, settings),
+        standings=standings,
     )
     endpoint = Endpoint(settings, admission=admission, meter=meter)
     connections = Connections(settings, meter)
@@ -141,55 +147,73 @@ def rig() -> Rig:
     lanes = [Lane(endpoint, connections, nothing) for _ in sinks]
     for lane, sink in zip(lanes, sinks, strict=True):
         lane.connection_made(cast("Any", sink))
-    return Rig(admission, endpoint, publisher, connections, lanes, sinks)
+    parts = Rig(admission, endpoint, publisher, connections, lanes, sinks)
+    usual = _usual(parts, publisher, endpoint.accepted_ones)
+    connections.ready.usual = usual.take
+    return parts
 
 
 def stages_of(parts: Rig) -> dict[str, Callable[[], int]]:
     """Each stage as a block of requests."""
-    admission, endpoint, sinks = parts.admission, parts.endpoint, parts.sinks
+    endpoint, sinks = parts.endpoint, parts.sinks
     now_ms = int(time.time() * 1000)
     requests = [signed(SENDER, single(n), now_ms // 1000) for n in range(BLOCK)]
     split = [request.partition(END) for request in requests]
     heads = [head + end for head, end, _ in split]
     plain = [cast("PlainHead", read_plain(head))[0] for head in heads]
     asked = [(head, body) for head, (_, _, body) in zip(plain, split, strict=True)]
-    admitted = [admission.check_now(head, body) for head, body in asked]
-    keys = admission._keyring.cached(SENDER.project)  # noqa: SLF001
-    batches = [admission._parse(SENDER.project, keys, head, body) for head, body in asked]  # type: ignore[arg-type]  # noqa: SLF001
-    answer = endpoint.accepted(admitted[0], "memory", 774, 0.0)  # type: ignore[arg-type]
-    named = {"project": SENDER.project, "session": SESSION, "mac": b"0" * 32}
+    keys = cast("Credentials", parts.admission._keyring.cached(SENDER.project))  # noqa: SLF001
+    limits = read({}).limits()
     template = cast("HeadTemplate", template_of(heads[0], plain[0]))
     whole = _whole(parts, requests)
 
     assert whole() == BLOCK
+    assert whole() == BLOCK  # the project is known from now on
     assert all(sink.written.startswith(b"HTTP/1.1 202 ") for sink in sinks)
+    kept = Kept()
+    usual = _usual(parts, kept, lambda _ones, _durability: None)
+    arrived = [(cast("Served", Untold()), head, body) for head, body in asked]
+    assert usual.take(arrived) == []
+    bundle = kept.bundle
     return {
         "a connection's first head: httptools": each(read_plain, heads),
         "a head like the one before": each(lambda one: template.read(one, 0), heads),
-        "who and when": each(lambda one: admission._claim(one[0], one[1], now_ms), asked),  # noqa: SLF001
-        "keys and session, from memory": each(
-            lambda _: (
-                admission._keyring.cached(SENDER.project),  # noqa: SLF001
-                admission._sessions.cached(SENDER.project, now_ms),  # noqa: SLF001
-            ),
-            asked,
-        ),
-        "HMAC, compared": each(lambda one: _verify(keys, one[0], one[1], now_ms), asked),  # type: ignore[arg-type]
-        "room, quota, JSON": each(
-            lambda one: admission._parse(SENDER.project, keys, *one),  # type: ignore[arg-type]  # noqa: SLF001
-            asked,
-        ),
-        "ids and entry": each(
-            lambda one: _admitted(one, now_ms=now_ms, timestamp_s=now_ms // 1000, **named),  # type: ignore[arg-type]
-            batches,
-        ),
-        f"into a group of {BLOCK}, sent, landed": partial(_appended, parts, admitted),
-        "counted, and the answer": each(
-            lambda one: endpoint.accepted(one, "memory", 774, 0.0), admitted
-        ),
-        "answer as HTTP": each(lambda one: render(cast("Answer", one), close=False), [answer] * 64),
+        "HMAC, compared": each(lambda one: _verify(keys, one[0], one[1], now_ms), asked),
+        "JSON, checked": each(lambda one: parse_one(one[1], limits), asked),
+        "all that is checked, and the entry": partial(_all_of, usual.take, arrived),
+        f"into a group of {BLOCK}, sent, landed": partial(_appended, parts, bundle),
+        "counted, answered": partial(_answered, endpoint, bundle),
         f"the whole path, {CONNECTIONS} connections": whole,
     }
+
+
+class Kept:
+    """Keeps the last bundle; stands in for a queue."""
+
+    bundle: Any = None
+
+    def put_all(self, bundle: Any) -> None:
+        """See core.ports.EventQueue."""
+        self.bundle = bundle
+
+
+def _usual(parts: Rig, queue: Any, told: Callable[[Ones, str], None]) -> Usual:
+    """What takes the usual requests of the rig's project."""
+    settings = read({"CONTOX_ACK": "memory"})
+    return Usual(
+        settings,
+        standings=parts.admission._standings,  # noqa: SLF001
+        queue=queue,
+        backlog=cast("Any", Room()),
+        quotas=Quotas(queue, settings),
+        told=told,
+    )
+
+
+def _all_of(take: Callable[[list[Any]], list[Any]], arrived: list[Any]) -> int:
+    """All of them at once."""
+    assert take(arrived) == []
+    return len(arrived)
 
 
 def each(stage: Callable[[Any], object], items: list[Any]) -> Callable[[], int]:
@@ -203,13 +227,18 @@ def each(stage: Callable[[Any], object], items: list[Any]) -> Callable[[], int]:
     return block
 
 
-def _appended(parts: Rig, admitted: list[Any]) -> int:
-    """All of them as one group."""
-    for one in admitted:
-        parts.admission.put(one, Untold())
+def _appended(parts: Rig, bundle: Any) -> int:
+    """A bundle as one group."""
+    parts.publisher.put_all(bundle)
     parts.publisher._take_off()  # noqa: SLF001
     parts.publisher._wire.data_received(LANDED)  # type: ignore[union-attr]  # noqa: SLF001
-    return len(admitted)
+    return cast("int", bundle.entries)
+
+
+def _answered(endpoint: Endpoint, bundle: Any) -> int:
+    """All of a bundle."""
+    endpoint.accepted_ones(bundle, "memory")
+    return cast("int", bundle.entries)
 
 
 def _whole(parts: Rig, requests: list[bytes]) -> Callable[[], int]:

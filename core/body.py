@@ -90,7 +90,7 @@ def parse(wire: bytes, *, content_type: bytes | None, encoding: Encoding, limits
         raise Rejected(Reason.INVALID_JSON, "The body is not UTF-8")
     if text[:1] != b"{" and text.lstrip(WHITESPACE)[:1] == b"[":
         return _parse_array(wire, text, encoding, limits)
-    event = _parse_one(text, limits)
+    event = parse_one(text, limits)
     return Batch(SINGLE, encoding, wire, [event], [event.id], [], 1)
 
 
@@ -152,8 +152,10 @@ def _openings(text: bytes) -> int:
     return len(text) - len(others)
 
 
-def _parse_one(text: bytes, limits: Limits) -> Event:
+def parse_one(text: bytes, limits: Limits) -> Event:
     """One event from its own JSON text. Raises Rejected."""
+    if not (text.isascii() or _is_utf8(text)):
+        raise Rejected(Reason.INVALID_JSON, "The event is not UTF-8")
     if len(text) > limits.event_bytes_max:
         raise Rejected(Reason.TOO_LARGE, f"One event is over {limits.event_bytes_max:,} bytes")
     if not text:
@@ -230,9 +232,7 @@ def _take_valid(
     refused: list[Refusal] = []
     for index, raw in enumerate(raws):
         try:
-            if not _is_utf8(raw):
-                raise Rejected(Reason.INVALID_JSON, "The event is not UTF-8")
-            events.append(_parse_one(raw, limits))
+            events.append(parse_one(raw, limits))
         except Rejected as error:
             events.append(None)
             refused.append(Refusal(index, error.reason, error.sentence))

@@ -67,6 +67,16 @@ def encode_header(entry: Entry) -> bytes:
     return "|".join(fields).encode()
 
 
+def opening(project: str, session: str) -> bytes:
+    """What the headers of a session's entries begin with."""
+    return f"{VERSION}|{project}|{session}|".encode()
+
+
+def middle_of_one(received_ms: int) -> bytes:
+    """What follows in the headers of entries with one event as it came, received then."""
+    return f"{received_ms}|{Form.SINGLE}|{Encoding.IDENTITY}|1|".encode()
+
+
 def decode(fields: dict[bytes, bytes]) -> Entry:
     """The entry that a stream's fields hold. Raises Refused if they hold none of this version."""
     try:

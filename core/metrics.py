@@ -175,10 +175,10 @@ class Histogram:
         self.sum = Cell()
         self.buckets = [0] * (len(bounds) + 1)
 
-    def observe(self, value: float) -> None:
-        """Count a value, in the metric's unit."""
-        self.sum.value += value
-        self.buckets[bisect_left(self._bounds, value)] += 1
+    def observe(self, value: float, times: int = 1) -> None:
+        """Count a value, in the metric's unit, as often as it was seen."""
+        self.sum.value += value * times
+        self.buckets[bisect_left(self._bounds, value)] += times
 
 
 class Figures(Protocol):

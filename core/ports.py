@@ -4,7 +4,7 @@ Every port has one contract suite (tests/contracts/), run on the fake in core/te
 every real adapter.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
 from core.codec import Entry
@@ -206,11 +206,27 @@ class Receipt(Protocol):
         """It is not, unless the connection broke with the append under way: then it may be."""
 
 
+class Bundle(Receipt, Protocol):
+    """Entries of one partition, ready to be sent; as a Receipt it stands for all of theirs."""
+
+    partition: int
+    pieces: list[bytes]  # the entries' headers and bodies, as the queue reads them
+    entries: int
+    size: int  # of all pieces, in bytes
+    events: dict[str, int]  # in them, by the ledger's field that counts them
+
+    def each(self) -> Iterator[tuple[Entry, Receipt]]:
+        """The entries one by one, for whoever cannot take them together."""
+
+
 class EventQueue(Protocol):
     """Where accepted requests wait for the worker."""
 
     def put(self, entry: Entry, receipt: Receipt) -> None:
         """As `append`, without waiting: `receipt` is told, unless this raises at once."""
+
+    def put_all(self, bundle: Bundle) -> None:
+        """The same for the entries of a bundle, of which each is told by itself."""
 
     async def append(self, entry: Entry) -> str:
         """Append one entry and return the durability it has reached.

@@ -8,6 +8,7 @@ from core.errors import Unavailable
 from core.event import Row
 from core.ledger import Totals
 from core.ports import (
+    Bundle,
     Conflict,
     EventFilter,
     Page,
@@ -284,6 +285,11 @@ class MemoryQueue:
         else:
             self.entries.append(entry)
             receipt.accepted(self.durability)
+
+    def put_all(self, bundle: Bundle) -> None:
+        """See core.ports.EventQueue."""
+        for entry, receipt in bundle.each():
+            self.put(entry, receipt)
 
     async def append(self, entry: Entry) -> str:
         """See core.ports.EventQueue."""

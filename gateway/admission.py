@@ -28,6 +28,7 @@ from gateway.keyring import Credentials, Keyring
 from gateway.quotas import Quotas
 from gateway.secret_uses import Note, note_nothing
 from gateway.sessions import Sessions
+from gateway.standings import Standings
 
 PROJECT_IDS_MAX = 100_000  # remembered as text
 
@@ -52,6 +53,7 @@ class Admission:
         queue: EventQueue,
         backlog: Backlog,
         quotas: Quotas,
+        standings: Standings,
         spools: Callable[[], bool] = lambda: False,
         note_use: Note = note_nothing,
         clock: Callable[[], float] = time.time,
@@ -61,6 +63,7 @@ class Admission:
         self._queue = queue
         self._backlog = backlog
         self._quotas = quotas
+        self._standings = standings
         self._spools = spools  # whether events go to a spool now: then the backlog is no bound
         self._note_use = note_use
         self._clock = clock
@@ -83,6 +86,7 @@ class Admission:
         session = self._sessions.cached(project, now_ms)
         if session is None:
             return None
+        self._learn(head, project, session)
         if credentials.rotating:
             self._note_use(project, credentials, head, body, mac)
         batch = self._parse(project, credentials, head, body)
@@ -109,6 +113,7 @@ class Admission:
         session = self._sessions.cached(project, now_ms)
         if session is None:
             session = await self._sessions.join(project, now_ms)
+        self._learn(head, project, session)
         return _admitted(
             batch,
             project=project,
@@ -117,6 +122,15 @@ class Admission:
             timestamp_s=timestamp_s,
             mac=mac,
         )
+
+    def _learn(self, head: Head, project: str, session: str) -> None:
+        """Let the project's next requests be usual ones, if they can be; see gateway/usual.py."""
+        if head.project in self._standings.found:
+            return
+        single, ends_ms = self._keyring.single_key(project), self._sessions.ends_ms(project)
+        if single and ends_ms:
+            key, expires_s = single
+            self._standings.learn(project, session, key, expires_s=expires_s, ends_ms=ends_ms)
 
     def put(self, admitted: Admitted, receipt: Receipt) -> None:
         """Append it: see core.ports.EventQueue."""

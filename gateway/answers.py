@@ -35,7 +35,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 def accepted(admitted: Admitted, durability: str) -> Answer:
     """202: one event's id, or the ids of a batch and what was wrong with the others."""
-    kind = _accepted(durability)
+    kind = accepted_kind(durability)
     ids, session = admitted.event_ids, admitted.entry.session
     form = admitted.entry.form
     if form is SINGLE or form is ENVELOPE:
@@ -60,7 +60,8 @@ def not_accepted(error: NotAccepted) -> Answer:
 
 
 @lru_cache(16)
-def _accepted(durability: str) -> Kind:
+def accepted_kind(durability: str) -> Kind:
+    """What every 202 of this durability has."""
     return Kind(202, "accepted", {"X-Contox-Durability": durability})
 
 

@@ -7,7 +7,7 @@ from core.codec import Entry, encode_header
 from core.errors import Reason, Unavailable
 from core.ledger import ACCEPTED, ENTRIES, field
 from core.partitions import ledger_key, stream_key
-from core.ports import Receipt
+from core.ports import Bundle, Receipt
 from gateway.resp import bulk
 from runtime.log import get_log
 
@@ -34,6 +34,8 @@ for at = 1, fields do
 end
 return counts
 """
+BEFORE, CRLF = b"$%d\r\n%b\r\n$%d\r\n", b"\r\n"  # what is around an entry's body
+ENTRIES_ACCEPTED = field(ENTRIES, ACCEPTED)
 OPENING_ARGUMENTS = 7
 APPEND_SHA = hashlib.sha1(APPEND.encode(), usedforsecurity=False).hexdigest()
 
@@ -41,7 +43,7 @@ APPEND_SHA = hashlib.sha1(APPEND.encode(), usedforsecurity=False).hexdigest()
 class Call:
     """Gathers appends; then is sent once, and tells each of them how it went."""
 
-    __slots__ = ("_events", "_pieces", "_receipts", "fields", "partition", "size")
+    __slots__ = ("_entries", "_events", "_pieces", "_receipts", "fields", "partition", "size")
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
@@ -49,43 +51,56 @@ class Call:
         self.fields: list[str] = []  # the ledger's, in the order of the reply; once it is packed
         self._pieces: list[bytes] = []  # the script's arguments on the wire
         self._receipts: list[Receipt] = []
-        self._events: dict[str, int] = {}  # by project
+        self._entries = 0
+        self._events: dict[str, int] = {}  # by the ledger's field
 
     def __len__(self) -> int:
         """The appends in it."""
-        return len(self._receipts)
+        return self._entries
 
     @property
     def is_full(self) -> bool:
         """Whether no more may come."""
-        return len(self._receipts) >= CALL_ENTRIES_MAX
+        return self._entries >= CALL_ENTRIES_MAX
 
     def add(self, entry: Entry, receipt: Receipt, *, bytes_max: int) -> int:
         """Take one more in, and return its bytes. Raises Unavailable if they are too many."""
         header, body = encode_header(entry), entry.body
-        piece = b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(header), header, len(body), body)
-        size = len(piece)
+        before = BEFORE % (len(header), header, len(body))
+        size = len(before) + len(body) + len(CRLF)
         if size > bytes_max:
             raise Unavailable(Reason.OVERLOADED)
-        self._pieces.append(piece)
+        self._pieces += (before, body, CRLF)
         self._receipts.append(receipt)
-        events, project = self._events, entry.project
-        events[project] = events.get(project, 0) + entry.count
+        self._entries += 1
+        events, name = self._events, field(entry.project, ACCEPTED)
+        events[name] = events.get(name, 0) + entry.count
         self.size += size
         return size
 
+    def add_all(self, bundle: Bundle) -> None:
+        """Take all of a bundle in."""
+        self._pieces += bundle.pieces
+        self._receipts.append(bundle)
+        self._entries += bundle.entries
+        events = self._events
+        for name, count in bundle.events.items():
+            events[name] = events.get(name, 0) + count
+        self.size += bundle.size
+
     def packed(self, ledger_id: str) -> list[bytes]:
         """RESP, in pieces. ledger_id: of the partition's ledger."""
-        self._events[ENTRIES] = len(self)
-        named = [_field(project) for project in self._events]
-        self.fields = [name for name, _ in named]
-        ledger = [
-            b"%b$%d\r\n%d\r\n" % (packed, len(str(count)), count)
-            for (_, packed), count in zip(named, self._events.values(), strict=True)
-        ]
-        opening = _opening(self.partition, ledger_id, len(ledger))
-        arguments = OPENING_ARGUMENTS + 2 * len(ledger) + 2 * len(self)
-        return [b"*%d\r\n" % arguments, opening, *ledger, *self._pieces]
+        self._events[ENTRIES_ACCEPTED] = len(self)
+        self.fields = list(self._events)
+        ledger = "".join(
+            [
+                f"${len(name)}\r\n{name}\r\n${len(amount)}\r\n{amount}\r\n"
+                for name, amount in zip(self.fields, map(str, self._events.values()), strict=True)
+            ]
+        )
+        opening = _opening(self.partition, ledger_id, len(self.fields))
+        arguments = OPENING_ARGUMENTS + 2 * len(self.fields) + 2 * len(self)
+        return [b"*%d\r\n" % arguments, opening, ledger.encode("ascii"), *self._pieces]
 
     def accepted(self, durability: str) -> None:
         """Tell them all; one that cannot be told is a bug, and not the others' fault."""
@@ -102,13 +117,6 @@ class Call:
                 receipt.refused(Unavailable(reason))
             except Exception:  # said loudly, and no reason to leave the others waiting
                 log.exception(BUG)
-
-
-@lru_cache(100_000)
-def _field(project: str) -> tuple[str, bytes]:
-    """The ledger's field that counts a project's appends, and the same on the wire."""
-    name = field(project, ACCEPTED)
-    return name, bulk(name.encode())
 
 
 @lru_cache(1024)

@@ -15,8 +15,13 @@ from gateway import answers
 from gateway.admission import Admission, Admitted
 from gateway.answers import Answer
 from gateway.envelopes import Envelopes
+from gateway.ones import Ones
 from gateway.receiving import Receiving
+from gateway.render import render_ones
+from runtime.log import get_log
 
+log = get_log()
+BUG = "a request was not answered"
 PATH = "/api/v2/ingest"
 PENALTY_S = 0.25
 PENALTIES_MAX = 1_000
@@ -108,17 +113,37 @@ class Endpoint:
         self, admitted: Admitted, durability: str, body_bytes: int, started_s: float
     ) -> Answer:
         """The answer to what is in the queue, counted. started_s: by time.perf_counter."""
-        events = self._events.get(durability)
-        if events is None:
-            events = self._meter.cell(Metric.EVENTS_ACCEPTED, durability)
-            self._events[durability] = events
-        events.value += len(admitted.event_ids)
+        self._events_of(durability).value += len(admitted.event_ids)
         self._requests.value += 1
         self._bytes.value += body_bytes
         for refusal in admitted.refused:
             self._meter.add(Metric.EVENTS_REJECTED, 1, refusal.reason.code)
         self._seconds.observe(time.perf_counter() - started_s)
         return answers.accepted(admitted, durability)
+
+    def accepted_ones(self, ones: Ones, durability: str) -> None:
+        """Answer requests of one event each that are in the queue, counted."""
+        events, of = self._events_of(durability), ones.ones
+        events.value += len(of)
+        self._requests.value += len(of)
+        self._bytes.value += ones.body_bytes
+        self._seconds.observe(time.perf_counter() - ones.started_s, len(of))
+        self.receiving.drop(ones.body_bytes)
+        now_s = asyncio.get_running_loop().time()
+        responses = render_ones(durability, [(one[2], one[1].session) for one in of])
+        for one, response in zip(of, responses, strict=True):
+            try:
+                one[0].told(response, now_s)
+            except Exception:  # said loudly, and no reason to leave the others waiting
+                log.exception(BUG)
+                one[0].abort()
+
+    def _events_of(self, durability: str) -> Cell:
+        events = self._events.get(durability)
+        if events is None:
+            events = self._meter.cell(Metric.EVENTS_ACCEPTED, durability)
+            self._events[durability] = events
+        return events
 
     def not_appended(self, error: Unavailable) -> Answer:
         """The answer to what the queue did not take, counted."""

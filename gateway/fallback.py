@@ -4,11 +4,11 @@ Only a queue that cannot be reached is replaced. A full backlog, or too much in 
 as before: the spool is not a second queue.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from core.codec import Entry
 from core.errors import Reason, Unavailable
-from core.ports import Receipt
+from core.ports import Bundle, Receipt
 from gateway.publisher import Publisher
 from gateway.receipts import appended
 from gateway.spool import Spool
@@ -42,6 +42,31 @@ class _OrSpool:
             self._receipt.refused(error)
 
 
+class _BundleOrSpool:
+    """The same for a bundle."""
+
+    def __init__(self, spool: Callable[[Entry, Receipt], None], bundle: Bundle) -> None:
+        self._spool = spool
+        self._bundle = bundle
+        self.partition = bundle.partition
+        self.pieces, self.entries = bundle.pieces, bundle.entries
+        self.size, self.events = bundle.size, bundle.events
+
+    def accepted(self, durability: str) -> None:
+        """See core.ports.Receipt."""
+        self._bundle.accepted(durability)
+
+    def refused(self, error: Unavailable) -> None:
+        """See core.ports.Receipt."""
+        for _, receipt in self.each():
+            receipt.refused(Unavailable(error.reason))
+
+    def each(self) -> Iterator[tuple[Entry, Receipt]]:
+        """See core.ports.Bundle."""
+        for entry, receipt in self._bundle.each():
+            yield entry, _OrSpool(self._spool, entry, receipt)
+
+
 class SpooledQueue:
     """The EventQueue port, and how it is, as sentences."""
 
@@ -58,6 +83,10 @@ class SpooledQueue:
             if error.reason is not Reason.QUEUE_UNAVAILABLE:
                 raise
             or_spool.refused(error)
+
+    def put_all(self, bundle: Bundle) -> None:
+        """See core.ports.EventQueue."""
+        self._publisher.put_all(_BundleOrSpool(self.spool.put, bundle))
 
     async def append(self, entry: Entry) -> str:
         """See core.ports.EventQueue."""

@@ -23,6 +23,7 @@ from core.metrics import Meter, Metric
 from core.ports import ProjectKeys, ProjectStore
 from gateway.channel import News
 from gateway.key_cache import CHANNEL, UNKNOWN_TTL_S, KeyCache
+from gateway.standings import Standings
 from runtime.log import get_log
 from runtime.queue import QUEUE_ERRORS
 from store.sealing import Sealer, SealError
@@ -30,6 +31,7 @@ from store.sealing import Sealer, SealError
 log = get_log()
 LOOKUPS_MAX = 256  # at once; over this, cold projects are asked to retry
 UNKNOWN_MAX = 10_000
+ACTIVE = "active"
 STALE_S = 5  # for expired keys to be used on, before a store that is away is asked again
 
 
@@ -71,10 +73,16 @@ class Credentials:
 class _Shelf(dict[str, tuple[Credentials, float]]):
     """Credentials with the monotonic time they expire at; the oldest leave when it is full."""
 
-    def __init__(self, entries_max: int, found: dict[str, tuple[Credentials, float]]) -> None:
-        """found: what all shelves hold."""
+    def __init__(
+        self,
+        entries_max: int,
+        found: dict[str, tuple[Credentials, float]],
+        dropped: Callable[[str], None],
+    ) -> None:
+        """found: what all shelves hold. dropped: told of each project that leaves it."""
         self._entries_max = entries_max
         self._found = found
+        self._dropped = dropped
 
     def put(self, project_id: str, credentials: Credentials, expires_s: float) -> None:
         self.drop(project_id)
@@ -86,10 +94,11 @@ class _Shelf(dict[str, tuple[Credentials, float]]):
         entry = self.pop(project_id, None)
         if entry is not None and self._found.get(project_id) is entry:
             del self._found[project_id]
+            self._dropped(project_id)
 
 
 class Keyring:
-    """The process's cache of credentials."""
+    """The process's cache of credentials. standings: told of what is over here."""
 
     def __init__(
         self,
@@ -100,8 +109,10 @@ class Keyring:
         ttl_s: int,
         entries_max: int,
         meter: Meter,
+        standings: Standings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._standings = standings = standings or Standings(1)
         self._cache = cache
         self._projects = projects
         self._sealer = sealer
@@ -109,8 +120,8 @@ class Keyring:
         self._meter = meter
         self._clock = clock
         self._found: dict[str, tuple[Credentials, float]] = {}
-        self._known = _Shelf(entries_max, self._found)
-        self._unknown = _Shelf(UNKNOWN_MAX, self._found)
+        self._known = _Shelf(entries_max, self._found, standings.forget)
+        self._unknown = _Shelf(UNKNOWN_MAX, self._found, standings.forget)
         self._lookups: dict[str, asyncio.Task[Credentials]] = {}
         self._invalidations = 0
         self._decoy = Credentials(None, ((keyed(os.urandom(32).hex()), None),))
@@ -121,6 +132,14 @@ class Keyring:
         if found is None or found[1] <= self._clock():
             return None
         return found[0]
+
+    def single_key(self, project_id: str) -> tuple[Key, float] | None:
+        """The key of an active project that has one alone, and the monotonic time that it expires
+        at; None for any other, and where `cached` has none."""
+        credentials, expires_s = self._found.get(project_id, (self._decoy, 0.0))
+        if credentials.status != ACTIVE or credentials.rotating or expires_s <= self._clock():
+            return None
+        return credentials.live(0)[0], expires_s
 
     async def load(self, project_id: str) -> Credentials:
         """The credentials from Redis or the store. Raises Unavailable if neither can say."""
@@ -147,6 +166,7 @@ class Keyring:
         self._known.clear()
         self._unknown.clear()
         self._found.clear()
+        self._standings.forget_all()
 
     async def follow(self, queue: Redis) -> None:
         """Listen for changes until cancelled; reconnects, and then trusts nothing it had."""

@@ -18,12 +18,12 @@ from gateway.answers import Answer
 from gateway.connections import HEAD_LATE, Connections, Successor
 from gateway.endpoint import Endpoint
 from gateway.head_template import NONE, with_one_more
+from gateway.keep_alive import KeepAlive
 from gateway.plain_head import END, HEAD_BYTES_MAX, LINE, PlainHead, read_plain
-from gateway.render import render
+from gateway.render import closing, render
 from gateway.turn import Turn
 
 READ_AHEAD_BYTES = 64 << 10  # of requests whose turn has not come
-KEEP_ALIVE_S = 75
 LINE_BYTES, END_BYTES = len(LINE), len(END)
 NOT_CONNECTED = cast("asyncio.Transport", None)  # nothing is called before `connection_made`
 LINGER_S = 1  # to let a client read why it was cut off, before the connection closes
@@ -41,7 +41,6 @@ class Lane(asyncio.Protocol):
         "_due",
         "_endpoint",
         "_head",
-        "_idle_since_s",
         "_keep_alive",
         "_loop",
         "_owes_head",
@@ -77,14 +76,13 @@ class Lane(asyncio.Protocol):
         self._closing = False  # nothing more is read
         self._paused = False  # reading
         self._stalled = False  # the client does not read
-        self._idle_since_s = self._loop.time()
-        self._keep_alive: asyncio.TimerHandle | None = None  # would hold on to what has ended
+        self._keep_alive = KeepAlive(self._loop, self.close_if_idle)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Serve it, or close it before it costs anything."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
         if self._connections.join(self, self._transport):
-            self._keep_alive = self._loop.call_later(KEEP_ALIVE_S, self._close_if_forgotten)
+            self._keep_alive.start()
         else:
             self._closing = True
             self._transport.abort()
@@ -93,7 +91,7 @@ class Lane(asyncio.Protocol):
         """Forget it; a request under way is finished, and its answer dropped."""
         self._closing = True
         self._body_is_over()
-        self._forget_keep_alive()
+        self._keep_alive.end()
         self._connections.leave(self)
 
     def data_received(self, data: bytes) -> None:
@@ -153,8 +151,19 @@ class Lane(asyncio.Protocol):
 
     def answered(self, answer: Answer, *, close: bool) -> None:
         """See gateway.turn.Asker."""
-        self._idle_since_s = self._loop.time()
+        self._keep_alive.since_s = self._loop.time()
         self._write(answer, close=close)
+        if self._buffer:
+            self._connections.ready.add(self)
+
+    def told(self, response: bytes, now_s: float) -> None:
+        """See gateway.ones.Served."""
+        self.turn.busy = False
+        self._keep_alive.since_s = now_s
+        if self._connections.leaving:
+            self._send(closing(response), close=True)
+        else:
+            self._send(response, close=False)
         if self._buffer:
             self._connections.ready.add(self)
 
@@ -238,10 +247,13 @@ class Lane(asyncio.Protocol):
 
     def _write(self, answer: Answer, *, close: bool, linger: bool = False) -> None:
         """Send an answer; nobody may be there any more."""
+        close = close or self._connections.leaving
+        self._send(render(answer, close=close), close=close, linger=linger)
+
+    def _send(self, response: bytes, *, close: bool, linger: bool = False) -> None:
         if self._closing or self._transport.is_closing():  # uvloop would raise
             return
-        close = close or self._connections.leaving
-        self._transport.write(render(answer, close=close))
+        self._transport.write(response)
         if close:
             self._closing = True
             self._buffer = b""
@@ -263,7 +275,7 @@ class Lane(asyncio.Protocol):
         self._closing = True
         self._buffer = b""
         self._pause_reading(False)
-        self._forget_keep_alive()
+        self._keep_alive.end()
         successor = self._successor()
         self._connections.replace(self, successor, self._transport)
         self._transport.set_protocol(cast("asyncio.Protocol", successor))
@@ -285,16 +297,3 @@ class Lane(asyncio.Protocol):
         """See gateway.connections.Connection."""
         if not (self.turn.busy or self._head or self._buffer):
             self._transport.close()
-
-    def _forget_keep_alive(self) -> None:
-        if self._keep_alive is not None:
-            self._keep_alive.cancel()
-
-    def _close_if_forgotten(self) -> None:
-        """A timer's: nothing has been asked here for long."""
-        if self._closing:
-            return
-        left_s = self._idle_since_s + KEEP_ALIVE_S - self._loop.time()
-        if left_s <= 0:
-            self.close_if_idle()
-        self._keep_alive = self._loop.call_later(max(left_s, 1), self._close_if_forgotten)

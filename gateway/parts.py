@@ -27,6 +27,8 @@ from gateway.session_records import SessionRecords
 from gateway.sessions import Sessions
 from gateway.spool import Spool
 from gateway.spool_drain import SpoolDrain
+from gateway.standings import Standings
+from gateway.usual import Usual
 from store.accounts import SqlProjects
 from store.events import SqlEvents
 from store.ledger import SqlLedger
@@ -62,6 +64,7 @@ class Gateway:
         self.backlog = Backlog(queue, settings, meter)
         self._quotas = Quotas(queue, settings)
         key_cache = KeyCache(queue, ttl_s=settings.keyring_ttl_s)
+        standings = Standings(settings.partitions)
         self._keyring = Keyring(
             cache=key_cache,
             projects=outside.projects,
@@ -69,11 +72,13 @@ class Gateway:
             ttl_s=settings.keyring_ttl_s,
             entries_max=settings.keyring_entries_max,
             meter=meter,
+            standings=standings,
         )
         self._session_records = SessionRecords(outside.sessions)
         self._sessions = Sessions(
             queue,
             entries_max=settings.keyring_entries_max,
+            standings=standings,
             away=self._spools if spool else None,
             opened=self._session_records.note,
         )
@@ -86,6 +91,7 @@ class Gateway:
             queue=self.spooled or self.publisher,
             backlog=self.backlog,
             quotas=self._quotas,
+            standings=standings,
             spools=self._spools,
             note_use=secret_uses.note,
         )
@@ -94,6 +100,19 @@ class Gateway:
         self.envelopes = self._envelopes(secret_uses)
         self.endpoint = Endpoint(
             settings, admission=self.admission, meter=meter, envelopes=self.envelopes
+        )
+
+        self.usual = self._usual(standings)
+        self.connections.ready.usual = self.usual.take
+
+    def _usual(self, standings: Standings) -> Usual:
+        return Usual(
+            self._settings,
+            standings=standings,
+            queue=self.spooled or self.publisher,
+            backlog=self.backlog,
+            quotas=self._quotas,
+            told=self.endpoint.accepted_ones,
         )
 
     def _api(self, key_cache: KeyCache, meter: Meter) -> Api:

@@ -23,10 +23,10 @@ from core.codec import Entry
 from core.errors import Reason, Unavailable
 from core.metrics import Meter, Metric
 from core.partitions import partition_of
-from core.ports import Receipt
+from core.ports import Bundle, Receipt
 from core.settings import Settings
 from gateway.call import APPEND, Call
-from gateway.receipts import appended
+from gateway.receipts import appended, put_each
 from gateway.resp import command
 from gateway.tier import Tier, TierError, find_tier
 from gateway.wire import Replies, ReplyError, Wire
@@ -77,8 +77,24 @@ class Publisher:
         self._inflight_bytes += call.add(entry, receipt, bytes_max=bytes_max)
         if new:  # only now: an empty call must not be sent
             self._gathered[partition] = call
-        elif call.is_full:
-            self._calls.append(self._gathered.pop(partition))
+        self._has_gathered(call)
+
+    def put_all(self, bundle: Bundle) -> None:
+        """See core.ports.EventQueue."""
+        if self.away or bundle.size > self._inflight_bytes_max - self._inflight_bytes:
+            put_each(self, bundle)
+            return
+        call = self._gathered.get(bundle.partition)
+        if call is None:
+            call = self._gathered[bundle.partition] = Call(bundle.partition)
+        call.add_all(bundle)
+        self._inflight_bytes += bundle.size
+        self._has_gathered(call)
+
+    def _has_gathered(self, call: Call) -> None:
+        """Close a call that is full, and see to it that what is gathered takes off."""
+        if call.is_full:
+            self._calls.append(self._gathered.pop(call.partition))
         if not self._scheduled and len(self._flying) < FLIGHTS_MAX:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._take_off)

@@ -58,6 +58,7 @@ class Quotas:
         self._clock = clock
         rates_s = zip(FIELDS, (settings.quota_events_s, settings.quota_bytes_s), strict=True)
         self._rates_s = {field: rate_s for field, rate_s in rates_s if rate_s}
+        self.bounded = bool(self._rates_s)  # whether there is any
         self._quotas: dict[str, Quota] = {}
         self._asked: dict[str, Quota] = {}  # by whom since its last sync, the longest ago first
         self._throttle = Throttle(10)

@@ -7,7 +7,8 @@ the other.
 """
 
 import asyncio
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from core.head import Head
 from gateway.turn import Turn
@@ -34,6 +35,7 @@ class Ready:
 
     def __init__(self) -> None:
         self._waiting: list[Served] = []
+        self.usual: Callable[[list[Any]], list[Any]] = lambda taken: taken
 
     def add(self, served: Served) -> None:
         """Have it served in a moment."""
@@ -51,7 +53,7 @@ class Ready:
             except Exception:  # said loudly, and no reason to leave the others waiting
                 log.exception(BUG)
                 served.abort()
-        for served, head, body in taken:
+        for served, head, body in self.usual(taken):
             try:
                 if served.turn.begin(head, body):
                     begun.append(served)

@@ -6,7 +6,7 @@ from typing import Any
 
 from core.codec import Entry
 from core.errors import Unavailable
-from core.ports import EventQueue, Receipt
+from core.ports import Bundle, EventQueue, Receipt
 
 
 class Awaited:
@@ -45,6 +45,15 @@ class Telling:
             receipt.refused(error)
         else:
             receipt.accepted(durability)
+
+
+def put_each(queue: EventQueue, bundle: Bundle) -> None:
+    """Put a bundle's entries into the queue one by one."""
+    for entry, receipt in bundle.each():
+        try:
+            queue.put(entry, receipt)
+        except Unavailable as error:
+            receipt.refused(error)
 
 
 async def appended(queue: EventQueue, entry: Entry) -> str:

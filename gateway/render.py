@@ -1,14 +1,16 @@
 """An answer as bytes in HTTP/1.1, with the headers that every answer has."""
 
 import time
+from collections.abc import Iterable
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 
-from gateway.answers import Answer, Kind
+from gateway.answers import ANSWER_OF_ONE, Answer, Kind, accepted_kind
 from gateway.request_ids import request_ids
 from runtime.status import FIXED_HEADERS
 
+ONE_BYTES = len(ANSWER_OF_ONE % ("", ""))
 FIXED = "".join(f"{name}: {value}\r\n" for name, value in FIXED_HEADERS.items())
 
 
@@ -21,6 +23,26 @@ def render(answer: Answer, *, close: bool) -> bytes:
         len(body),
         body,
     )
+
+
+def render_ones(durability: str, ones: Iterable[tuple[str, str]]) -> list[bytes]:
+    """The same, `accepted`, for many requests of one event each: its id and its session."""
+    head = _head(accepted_kind(durability), False, int(time.time())).decode("latin-1")
+    head += "X-Request-Id: "
+    next_id = request_ids.next
+    return [
+        (
+            f"{head}{next_id()}\r\n"
+            f"Content-Length: {ONE_BYTES + len(identity) + len(session)}\r\n\r\n"
+            f'{{"eventId":"{identity}","sessionId":"{session}","status":"accepted"}}'
+        ).encode("latin-1")
+        for identity, session in ones
+    ]
+
+
+def closing(response: bytes) -> bytes:
+    """The same response, with `Connection: close`."""
+    return response.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
 
 
 @lru_cache(maxsize=64)

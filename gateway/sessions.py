@@ -29,6 +29,7 @@ from core.errors import Reason, Unavailable
 from core.ids import ENTROPY_BYTES, session_id, time_ms_of
 from core.sessions import SESSION_MS, Session
 from gateway.channel import News, tell
+from gateway.standings import Standings
 from runtime.queue import QUEUE_ERRORS
 
 CHANNEL = "contox:sessions"
@@ -50,6 +51,7 @@ class _Open(NamedTuple):
 class Sessions:
     """The open session of each project, cached in memory for as long as it lasts.
 
+    standings: told of what is over here.
     away: tells whether the queue is away; given only where events are taken all the same.
     opened: told of each session that this process has opened; must not wait.
     """
@@ -59,11 +61,13 @@ class Sessions:
         queue: Redis,
         *,
         entries_max: int,
+        standings: Standings | None = None,
         away: Callable[[], bool] | None = None,
         opened: Callable[[Session], None] = lambda _session: None,
     ) -> None:
         self._queue = queue
         self._entries_max = entries_max
+        self._standings = standings or Standings(1)
         self._away = away
         self._opened = opened
         self._news = News(queue, CHANNEL, heard=self._heard, missed=self._missed)
@@ -79,6 +83,11 @@ class Sessions:
         if found.provisional and self._away is not None and not self._away():
             return None
         return found.session
+
+    def ends_ms(self, project_id: str) -> int:
+        """When the open session ends, Unix ms; 0 if memory has none that the queue knows of."""
+        found = self._open.get(project_id)
+        return 0 if found is None or found.provisional else found.ends_ms
 
     async def join(self, project_id: str, now_ms: int) -> str:
         """The project's open session, opened if there is none; asked once for all who wait.
@@ -147,7 +156,7 @@ class Sessions:
         self._asking.pop(project_id, None)  # who comes now must not be told what was before
         found = self._open.get(project_id)
         if found and (not found.provisional or found.session == closed):
-            del self._open[project_id]
+            self._drop(project_id)
 
     def _finish(self, project_id: str, asking: asyncio.Task[str]) -> None:
         if self._asking.get(project_id) is asking:
@@ -190,12 +199,16 @@ class Sessions:
         return None
 
     def _keep(self, project_id: str, session: str, *, provisional: bool) -> str:
-        self._open.pop(project_id, None)
+        self._drop(project_id)
         while len(self._open) >= self._entries_max:
-            del self._open[next(iter(self._open))]
+            self._drop(next(iter(self._open)))
         ends_ms = time_ms_of(session) + SESSION_MS
         self._open[project_id] = _Open(session, ends_ms, provisional)
         return session
+
+    def _drop(self, project_id: str) -> None:
+        self._open.pop(project_id, None)
+        self._standings.forget(project_id)
 
 
 def _key(project_id: str) -> str:

@@ -21,9 +21,9 @@ from typing import NamedTuple, TypeVar
 from core.codec import Entry, encode_header
 from core.errors import Reason, Unavailable
 from core.metrics import Meter, Metric
-from core.ports import Receipt
+from core.ports import Bundle, Receipt
 from core.settings import Settings
-from gateway.receipts import Telling
+from gateway.receipts import Telling, put_each
 from gateway.spool_file import New, Row, SpoolFile
 from runtime.log import Throttle, get_log
 
@@ -77,6 +77,10 @@ class Spool:
     def put(self, entry: Entry, receipt: Receipt) -> None:
         """See core.ports.EventQueue."""
         self._telling.start(self.append(entry), receipt)
+
+    def put_all(self, bundle: Bundle) -> None:
+        """See core.ports.EventQueue."""
+        put_each(self, bundle)
 
     async def append(self, entry: Entry) -> str:
         """See core.ports.EventQueue."""

@@ -65,6 +65,12 @@ class Turn:
             return False
         return True
 
+    def resume(self, admitted: Admitted, started_s: float) -> None:
+        """Go on with a request that was admitted elsewhere; its append is under way."""
+        self._admitted = admitted
+        self._body_bytes = len(admitted.entry.body)
+        self._started_s = started_s
+
     def append(self) -> None:
         """Append what `begin` has admitted."""
         assert self._admitted is not None

@@ -1,15 +1,15 @@
 """What every EventQueue keeps to; see core.ports."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
 import msgspec
 
 from core.body import Form
-from core.codec import Entry
+from core.codec import Entry, encode_header
 from core.compression import Encoding
 from core.errors import Unavailable
-from core.ports import EventQueue
+from core.ports import EventQueue, Receipt
 
 ENTRY = Entry(
     project="proj_1",
@@ -45,6 +45,40 @@ class Noted:
         self.told.append(error)
 
 
+class Bundled:
+    """A Bundle of these entries, in the first partition."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        headers = [encode_header(one) for one in entries]
+        self.partition = 0
+        self.pieces = [
+            b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(header), header, len(one.body), one.body)
+            for header, one in zip(headers, entries, strict=True)
+        ]
+        self.entries = len(entries)
+        self.size = sum(map(len, self.pieces))
+        self.events = {"proj_1|a": len(entries)}
+        self.ones = [(one, Noted()) for one in entries]
+
+    def accepted(self, durability: str) -> None:
+        """See core.ports.Receipt."""
+        for _, noted in self.ones:
+            noted.accepted(durability)
+
+    def refused(self, error: Unavailable) -> None:
+        """See core.ports.Receipt."""
+        for _, noted in self.ones:
+            noted.refused(error)
+
+    def each(self) -> Iterator[tuple[Entry, Receipt]]:
+        """See core.ports.Bundle."""
+        yield from self.ones
+
+    def told(self) -> list[str | Unavailable]:
+        """What all of them have been told."""
+        return [told for _, noted in self.ones for told in noted.told]
+
+
 class EventQueueContract:
     """Subclasses give `event_queue`, an empty EventQueue, and `appended`, which reads it back."""
 
@@ -64,6 +98,17 @@ class EventQueueContract:
         assert await appended() == [ENTRY]
         assert len(receipt.told) == 1
         assert receipt.told[0] in ("memory", "fsynced", "replicated", "spooled")
+
+    async def test_put_all(self, event_queue: EventQueue, appended: Appended) -> None:
+        """All entries of a bundle are there once they are told, in their order, and as `append`
+        would have left them."""
+        bundle = Bundled([entry(n) for n in range(3)])
+        event_queue.put_all(bundle)
+        async with asyncio.timeout(10):
+            while len(bundle.told()) < 3:
+                await asyncio.sleep(0.01)
+        assert set(bundle.told()) < {"memory", "fsynced", "replicated", "spooled"}
+        assert await appended() == [one for one, _ in bundle.ones]
 
     async def test_order(self, event_queue: EventQueue, appended: Appended) -> None:
         """Entries appended together are all there, in the order of the calls."""

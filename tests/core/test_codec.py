@@ -24,6 +24,8 @@ from core.codec import (
     encode_header,
     explode,
     ids_of,
+    middle_of_one,
+    opening,
 )
 from core.compression import Encoding, zstd
 from core.errors import Refused, Rejected
@@ -49,6 +51,13 @@ def test_entry_is_written_as_drawn() -> None:
     """The header's bytes are what a worker of any release of this version reads."""
     assert encode_header(entry()) == HEAD
     assert decode(FIELDS) == entry()
+
+
+def test_header_in_parts() -> None:
+    """The parts that entries of one event have alike make the header that `encode_header` makes."""
+    alone = Entry("proj_1", "sess_1", 5, Form.SINGLE, Encoding.IDENTITY, 1, 17, MAC, ONE)
+    parts = opening("proj_1", "sess_1") + middle_of_one(5) + b"17|" + MAC.hex().encode()
+    assert parts == encode_header(alone)
 
 
 def test_event_becomes_a_row() -> None:

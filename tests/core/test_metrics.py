@@ -73,6 +73,14 @@ def test_histogram_counts_into_buckets() -> None:
     assert sample.value == pytest.approx(10.1011)
 
 
+def test_observed_several_times() -> None:
+    """A value that was seen so many times counts as if each had been observed."""
+    meter = Meter("gateway")
+    meter.histogram(Metric.ADMISSION_SECONDS).observe(0.25, times=3)
+    (sample,) = meter.samples(Metric.ADMISSION_SECONDS)
+    assert (sum(sample.buckets), sample.value) == (3, pytest.approx(0.75))
+
+
 def test_meters_share_nothing() -> None:
     """What one meter counts, another does not."""
     meter = Meter("worker")

@@ -106,6 +106,7 @@ def batch_of(count: int) -> bytes:
 def producer(running: Running) -> Producer:
     """The project's producer, at a fixed time of the gateway's clock."""
     running.gateway.admission._clock = lambda: NOW + 0.9
+    running.gateway.usual._clock = lambda: NOW + 0.9
     return running.producer
 
 

@@ -25,7 +25,10 @@ from core.settings import read
 from gateway import admission as admissions
 from gateway.admission import Admission
 from gateway.keyring import Credentials, Keyring
+from gateway.quotas import Quotas
 from gateway.sessions import Sessions, _Open
+from gateway.standings import Standings
+from gateway.usual import Usual
 
 SAMPLES = 10_000
 RUNS_MAX = 5
@@ -77,6 +80,7 @@ def admission() -> Admission:
         queue=nothing,
         backlog=nothing,
         quotas=nothing,
+        standings=Standings(settings.partitions),
         clock=lambda: NOW_S,
     )
 
@@ -130,6 +134,59 @@ def told_apart(refuse: Callable[[Head], object]) -> set[tuple[str, str]]:
 def test_refusals_take_the_same_time(admission: Admission) -> None:
     """Unknown project, wrong first byte, wrong last byte: the time tells none from another."""
     assert told_apart(lambda head: admission.check_now(head, BODY)) == set()
+
+
+@pytest.fixture
+def usual(admission: Admission) -> Usual:
+    """Where a request comes first; it knows proj_1."""
+    settings, nothing = read({}), cast("Any", None)
+    admission._standings.learn(
+        "proj_1", "sess_1", keyed(SECRET), expires_s=float("inf"), ends_ms=1 << 60
+    )
+    return Usual(
+        settings,
+        standings=admission._standings,
+        queue=nothing,
+        backlog=cast("Any", Room()),
+        quotas=Quotas(nothing, settings),
+        told=nothing,
+        clock=lambda: NOW_S,
+    )
+
+
+class Room:
+    """A backlog with room."""
+
+    full = ""
+
+
+def refused_by(usual: Usual, admission: Admission) -> Callable[[Head], object]:
+    """The whole way of a request that is refused."""
+    served = cast("Any", None)
+
+    def refuse(head: Head) -> object:
+        ((_, left, body),) = usual.take([(served, head, BODY)])
+        return admission.check_now(left, body)
+
+    return refuse
+
+
+def test_usual_refusals_take_the_same_time(usual: Usual, admission: Admission) -> None:
+    """The same on the way that requests take first, where a wrong one is looked at twice."""
+    assert told_apart(refused_by(usual, admission)) == set()
+
+
+def test_missing_decoy_is_seen(usual: Usual, admission: Admission) -> None:
+    """A first look that spares unknown projects the MAC is told by its time."""
+    refuse = refused_by(usual, admission)
+
+    def skipping(head: Head) -> object:
+        if head.project not in usual._found:
+            return admission.check_now(head, BODY)
+        return refuse(head)
+
+    found = told_apart(skipping)
+    assert {("first byte", "unknown project"), ("last byte", "unknown project")} <= found
 
 
 def early_exit(keys: list[Key], *, timestamp: bytes, body: bytes, signature: bytes) -> bytes:

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from core.codec import Entry
+from gateway import keep_alive
 from gateway import lane as module
 from gateway.lane import Lane
 from gateway.plain_head import HEAD_BYTES_MAX
@@ -25,6 +26,7 @@ async def both(start: Start) -> tuple[Running, Running]:
     pair = (await start(CONTOX_LANE="1", **limits), await start(CONTOX_LANE="0", **limits))
     for running in pair:
         running.gateway.admission._clock = lambda: NOW + 0.9
+        running.gateway.usual._clock = lambda: NOW + 0.9
     return pair
 
 
@@ -139,7 +141,7 @@ async def test_reads_no_further(running: Running, producer: Producer) -> None:
 
 async def test_forgotten(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection on which nothing is asked any more is closed."""
-    monkeypatch.setattr(module, "KEEP_ALIVE_S", 0.1)
+    monkeypatch.setattr(keep_alive, "KEEP_ALIVE_S", 0.1)
     reader, writer = await asyncio.open_connection("127.0.0.1", running.gateway.port)
     async with asyncio.timeout(5):
         assert await reader.read() == b""

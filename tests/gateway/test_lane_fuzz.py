@@ -186,6 +186,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def both(running: Running) -> Any:
     """The protocols of a gateway with small limits."""
     running.gateway.admission._clock = lambda: NOW + 0.9
+    running.gateway.usual._clock = lambda: NOW + 0.9
     runner = web.AppRunner(running.gateway.app())
     await runner.setup()
     assert runner.server is not None

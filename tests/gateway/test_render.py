@@ -1,7 +1,13 @@
 """An answer on the wire."""
 
+import re
+
+from gateway import answers
 from gateway.answers import Answer, Kind
-from gateway.render import render
+from gateway.render import closing, render, render_ones
+from gateway.request_ids import request_ids
+
+DIFFER, DATE = re.compile(rb"(?:req_\w+|Date: [^\r]+)"), re.compile(rb"Date: [^\r]+")
 
 
 def test_render() -> None:
@@ -20,3 +26,27 @@ def test_render() -> None:
     assert found["Date"].endswith(" GMT")
     assert found["X-Content-Type-Options"] == "nosniff"
     assert b"Connection" not in render(answer, close=False)
+
+
+def test_ones() -> None:
+    """Many answers to one event each are those that `render` makes one by one."""
+    ones = [("evt_1", "sess_1"), ("a" * 64, "sess_22")]
+    kind = answers.accepted_kind("memory")
+    bodies = [(answers.ANSWER_OF_ONE % one).encode() for one in ones]
+    request_ids.renew()
+    while True:  # until both fall into one second
+        rendered = [render(Answer(kind, body), close=False) for body in bodies]
+        together = render_ones("memory", ones)
+        alike = [[DIFFER.sub(b"", one) for one in made] for made in (rendered, together)]
+        if DATE.findall(rendered[0]) == DATE.findall(together[-1]):
+            break
+    assert alike[0] == alike[1]
+    assert len(set(together)) == 2
+
+
+def test_closing() -> None:
+    """An answer that is rendered can still say that the connection will be closed."""
+    answer = Answer(Kind(202, "accepted", {}), b"{}\r\n\r\n")
+    open_, closed = render(answer, close=False), render(answer, close=True)
+    lines = [sorted(DIFFER.sub(b"", one).split(b"\r\n")) for one in (closing(open_), closed)]
+    assert lines[0] == lines[1]

@@ -156,6 +156,7 @@ async def test_late(
         admitted.set()
         await asyncio.Event().wait()
 
+    monkeypatch.setattr(leaving.gateway.connections.ready, "usual", lambda taken: taken)
     monkeypatch.setattr(leaving.gateway.admission, "check_now", lambda *_: None)
     monkeypatch.setattr(leaving.gateway.admission, "check", admit)
     reader, writer = await asyncio.open_connection("127.0.0.1", leaving.gateway.port)

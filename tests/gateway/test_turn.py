@@ -114,6 +114,7 @@ async def test_held_back(start: Start) -> None:
     """A 429 is told later, though its body counts no more."""
     running = await start(CONTOX_QUOTA_EVENTS_S="1")
     running.gateway.admission._clock = lambda: NOW + 0.9
+    running.gateway.usual._clock = lambda: NOW + 0.9
     await running.producer.post(batch_of(100), timestamp=NOW)
     turn, asker = begun(running)
     assert turn.busy

@@ -76,7 +76,7 @@ async def test_ledger_gets_an_id_once(queue: Redis, connection: AbstractConnecti
 
 def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only so many projects are remembered; those seen last stay."""
-    monkeypatch.setattr(witness, "PROJECTS_MAX", 2)
+    monkeypatch.setattr(witness, "PROJECTS_MAX", 1)  # and the field of all entries
     seen = Witness(1, Meter("gateway"))
     for name in ("a", "b", "a", "c"):
         seen.saw(0, [name], [1])

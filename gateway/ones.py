@@ -1,0 +1,109 @@
+"""Requests of one event each that are appended together, and answered together."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+from core.body import Form
+from core.codec import Entry
+from core.compression import Encoding
+from core.errors import Unavailable
+from core.ports import Receipt
+from gateway.admission import Admitted
+from gateway.standings import Standing
+
+
+class Resumable(Receipt, Protocol):
+    """The turn of a request; see gateway.turn."""
+
+    def resume(self, admitted: Admitted, started_s: float) -> None:
+        """Go on with a request that was admitted elsewhere; its append is under way."""
+
+
+class Served(Protocol):
+    """A connection."""
+
+    @property
+    def turn(self) -> Resumable:
+        """Of its requests."""
+
+    def told(self, response: bytes, now_s: float) -> None:
+        """Write the answer to its request. now_s: by the loop's clock."""
+
+    def abort(self) -> None:
+        """Close the connection at once: there is a bug."""
+
+
+class One(NamedTuple):
+    """A request. Built as a tuple, field by field: its own constructor takes twice as long."""
+
+    served: Served
+    standing: Standing
+    event_id: str
+    body: bytes
+    timestamp_s: int
+    mac: bytes
+
+
+class Ones:
+    """The Bundle of them, in one partition."""
+
+    __slots__ = (
+        "_told",
+        "body_bytes",
+        "entries",
+        "events",
+        "now_ms",
+        "ones",
+        "partition",
+        "pieces",
+        "size",
+        "started_s",
+    )
+
+    def __init__(
+        self,
+        partition: int,
+        *,
+        now_ms: int,
+        started_s: float,
+        told: Callable[["Ones", str], None],
+    ) -> None:
+        """now_ms: when they were received. started_s: the same by time.perf_counter.
+        told: answers them, appended with this durability."""
+        self.partition = partition
+        self.now_ms = now_ms
+        self.started_s = started_s
+        self._told = told
+        self.ones: list[tuple[Any, ...]] = []
+        self.entries = 0
+        self.pieces: list[bytes] = []
+        self.events: dict[str, int] = {}
+        self.size = 0  # of all pieces
+        self.body_bytes = 0  # of all bodies
+
+    def accepted(self, durability: str) -> None:
+        """See core.ports.Receipt."""
+        self._told(self, durability)
+
+    def refused(self, error: Unavailable) -> None:
+        """See core.ports.Receipt."""
+        for _, receipt in self.each():
+            receipt.refused(Unavailable(error.reason))
+
+    def each(self) -> Iterator[tuple[Entry, Receipt]]:
+        """See core.ports.Bundle."""
+        for served, standing, event_id, body, timestamp_s, mac in self.ones:
+            entry = Entry(
+                standing.project,
+                standing.session,
+                self.now_ms,
+                Form.SINGLE,
+                Encoding.IDENTITY,
+                1,
+                timestamp_s,
+                mac,
+                body,
+            )
+            turn: Resumable = served.turn
+            turn.resume(Admitted([event_id], [], entry), self.started_s)
+            yield entry, turn

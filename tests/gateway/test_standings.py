@@ -1,0 +1,86 @@
+"""What a usual request needs of its project is gone as soon as keyring or sessions drop theirs."""
+
+import time
+
+from core.auth import keyed
+from core.codec import opening
+from core.ports import Project, SealedSecret
+from gateway.standings import Standings
+from tests.gateway.conftest import NOW, SECRET, Running
+from tests.raw_http import EVENT, Producer, Reply
+
+PROJECT = b"proj_1"
+
+
+def test_learned_and_forgotten() -> None:
+    """A standing holds what it was learned with, by the header's bytes, until it is forgotten."""
+    standings = Standings(4)
+    for project in ("proj_1", "proj_2"):
+        standings.learn(project, "sess_1", keyed("s"), expires_s=5.0, ends_ms=7)
+    standing = standings.found[PROJECT]
+    assert (standing.project, standing.session, standing.field) == ("proj_1", "sess_1", "proj_1|a")
+    assert (standing.expires_s, standing.ends_ms) == (5.0, 7)
+    assert standing.opening == opening("proj_1", "sess_1")
+    assert 0 <= standing.partition < 4
+    standings.forget("proj_1")
+    standings.forget("proj_1")
+    assert list(standings.found) == [b"proj_2"]
+    standings.forget_all()
+    assert standings.found == {}
+
+
+async def post(producer: Producer) -> Reply:
+    """Send an event."""
+    return await producer.post(EVENT, timestamp=NOW)
+
+
+async def known(running: Running, producer: Producer) -> bool:
+    """Whether the project has a standing after two requests; the first may have looked it up."""
+    for _ in range(2):
+        assert (await post(producer)).status == 202
+    return PROJECT in running.gateway.usual._found
+
+
+async def test_first_request(running: Running, producer: Producer) -> None:
+    """The first request of a project makes all later ones usual."""
+    assert (await post(producer)).status == 202
+    assert PROJECT in running.gateway.usual._found
+
+
+async def test_keyring_forgets(running: Running, producer: Producer) -> None:
+    """A project's change, and news that may have been missed, end its standing."""
+    assert await known(running, producer)
+    running.gateway._keyring.forget("proj_1")
+    assert PROJECT not in running.gateway.usual._found
+    assert await known(running, producer)
+    running.gateway._keyring.forget_all()
+    assert PROJECT not in running.gateway.usual._found
+
+
+async def test_session_ends(running: Running, producer: Producer) -> None:
+    """A session that is closed ends the standing; the next event joins another session."""
+    assert await known(running, producer)
+    before = (await post(producer)).json["sessionId"]
+    sessions = running.gateway._sessions
+    await running.queue.delete("contox:session:proj_1")
+    sessions._forget("proj_1", before)
+    assert PROJECT not in running.gateway.usual._found
+    assert (await post(producer)).json["sessionId"] != before
+
+
+async def test_rotating(running: Running, producer: Producer) -> None:
+    """A project with two secrets, one that is disabled, and one that is unknown have none."""
+    sealed = running.seal("whsec_new")
+    await running.projects.create(
+        Project("proj_3", "off", "disabled", 1, 1),
+        SealedSecret(running.sealer.seal(SECRET, project_id="proj_3"), None),
+    )
+    now_ms = int(time.time() * 1000)
+    expires_ms = NOW * 1000 + 60_000
+    await running.projects.rotate("proj_1", sealed, now_ms=now_ms, old_expires_ms=expires_ms)
+    assert not await known(running, producer)
+    for project, status in (("proj_3", 403), ("proj_9", 401)):
+        other = Producer(running.gateway.port, project, SECRET)
+        for _ in range(2):
+            assert (await post(other)).status == status
+        assert project.encode() not in running.gateway.usual._found
