@@ -86,7 +86,7 @@ class Admission:
         session = self._sessions.cached(project, now_ms)
         if session is None:
             return None
-        self._learn(head, project, session)
+        self._learn(head, project)
         if credentials.rotating:
             self._note_use(project, credentials, head, body, mac)
         batch = self._parse(project, credentials, head, body)
@@ -113,7 +113,7 @@ class Admission:
         session = self._sessions.cached(project, now_ms)
         if session is None:
             session = await self._sessions.join(project, now_ms)
-        self._learn(head, project, session)
+        self._learn(head, project)
         return _admitted(
             batch,
             project=project,
@@ -123,13 +123,17 @@ class Admission:
             mac=mac,
         )
 
-    def _learn(self, head: Head, project: str, session: str) -> None:
-        """Let the project's next requests be usual ones, if they can be; see gateway/usual.py."""
+    def _learn(self, head: Head, project: str) -> None:
+        """Let the project's next requests be usual ones, if they can be; see gateway/usual.py.
+
+        By what keyring and sessions hold now: what this request has found may be over already.
+        """
         if head.project in self._standings.found:
             return
-        single, ends_ms = self._keyring.single_key(project), self._sessions.ends_ms(project)
-        if single and ends_ms:
+        single, shared = self._keyring.single_key(project), self._sessions.shared(project)
+        if single and shared:
             key, expires_s = single
+            session, ends_ms = shared
             self._standings.learn(project, session, key, expires_s=expires_s, ends_ms=ends_ms)
 
     def put(self, admitted: Admitted, receipt: Receipt) -> None:

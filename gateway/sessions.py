@@ -84,10 +84,10 @@ class Sessions:
             return None
         return found.session
 
-    def ends_ms(self, project_id: str) -> int:
-        """When the open session ends, Unix ms; 0 if memory has none that the queue knows of."""
+    def shared(self, project_id: str) -> tuple[str, int] | None:
+        """The session in memory and when it ends, Unix ms; None if the queue knows of none."""
         found = self._open.get(project_id)
-        return 0 if found is None or found.provisional else found.ends_ms
+        return None if found is None or found.provisional else (found.session, found.ends_ms)
 
     async def join(self, project_id: str, now_ms: int) -> str:
         """The project's open session, opened if there is none; asked once for all who wait.

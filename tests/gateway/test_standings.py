@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from core.auth import keyed
 from core.codec import opening
 from core.ports import Project, SealedSecret
@@ -66,6 +68,27 @@ async def test_session_ends(running: Running, producer: Producer) -> None:
     sessions._forget("proj_1", before)
     assert PROJECT not in running.gateway.usual._found
     assert (await post(producer)).json["sessionId"] != before
+
+
+async def test_session_replaced_meanwhile(
+    running: Running, producer: Producer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request whose session is over once it has joined it leaves no standing in it."""
+    sessions = running.gateway._sessions
+    join = sessions.join
+
+    async def slowly(project_id: str, now_ms: int) -> str:
+        session = await join(project_id, now_ms)
+        await running.queue.delete("contox:session:proj_1")
+        sessions._forget("proj_1", session)
+        await join(project_id, now_ms)  # another request's
+        return session
+
+    monkeypatch.setattr(sessions, "join", slowly)
+    old = (await post(producer)).json["sessionId"]
+    standing = running.gateway.usual._found[PROJECT]
+    assert standing.session != old
+    assert (await post(producer)).json["sessionId"] == standing.session
 
 
 async def test_rotating(running: Running, producer: Producer) -> None:
