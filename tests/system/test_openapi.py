@@ -35,13 +35,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         running.stop()
 
 
-def run(stack: Stack, seconds: int, *options: str, sign: bool = False) -> tuple[int, str]:
-    """(status, how many requests were made) of a run. Fails with all it says, if anything fails."""
+def run(stack: Stack, *options: str, sign: bool = False) -> tuple[int, str]:
+    """(how many requests were made, what was printed) of a run. Fails with all it says, if
+    anything fails.
+
+    With `--max-time` a run makes requests until the seconds are over; without, a number of them.
+    """
     environ = stack.environ() if sign else dict(os.environ)
     environ |= {"SCHEMATHESIS_HOOKS": "tests.system.openapi_hooks", "PYTHONPATH": str(ROOT)}
     command = [SCHEMATHESIS, "run", f"{stack.ready['url']}/openapi.json", *OPTIONS]
     done = subprocess.run(
-        [*command, "--max-time", str(seconds), *options],
+        [*command, *options],
         env=environ,
         cwd=stack.directory,
         capture_output=True,
@@ -60,7 +64,7 @@ def test_ingest(stack: Stack) -> None:
 
     This comes first: an admin who tries everything may disable the project.
     """
-    generated, printed = run(stack, 10, "--include-path", INGEST, sign=True)
+    generated, printed = run(stack, "--max-time", "10", "--include-path", INGEST, sign=True)
     assert generated > 50
     assert "Authentication failed" not in printed
 
@@ -68,7 +72,7 @@ def test_ingest(stack: Stack) -> None:
 def test_with_a_key(stack: Stack) -> None:
     """With an admin's key, all that is asked is answered as the contract says."""
     key = f"Authorization: Bearer {stack.ready['apiKey']}"
-    generated, _ = run(stack, 25, "--header", key, "--exclude-path", INGEST)
+    generated, _ = run(stack, "--max-time", "25", "--header", key, "--exclude-path", INGEST)
     assert generated > 300
 
 
@@ -81,18 +85,21 @@ def test_with_a_cookie(stack: Stack) -> None:
     answer = requests.post(f"{url}/api/auth/sign-in", json=sign_in, timeout=20)
     cookie = answer.headers["Set-Cookie"].partition(";")[0]
     sent = ("--header", f"Cookie: {cookie}", "--header", f"Origin: {url}")
-    others = ("--exclude-path", INGEST, "--exclude-path", "/api/auth/sign-out")
-    generated, printed = run(stack, 15, *sent, *others)
+    taken = ("--include-path", "/api/keys", "--include-path", "/api/projects")
+    generated, printed = run(stack, *sent, *taken, "--phases", "coverage,fuzzing")
     assert generated > 100
     only_401 = printed.partition("Authentication failed")[2].partition("Missing test data")[0]
-    for taken in ("GET /api/keys", "POST /api/keys", "GET /api/projects", "POST /api/projects"):
-        assert f"- {taken}\n" not in only_401
+    for name in ("GET /api/keys", "POST /api/keys", "GET /api/projects", "POST /api/projects"):
+        assert f"- {name}\n" not in only_401
+    others = ("--exclude-path", INGEST, "--exclude-path", "/api/auth/sign-out")
+    generated, _ = run(stack, "--max-time", "15", *sent, *others)
+    assert generated > 100
     me = requests.get(f"{url}/api/auth/me", headers={"Cookie": cookie}, timeout=20)
     assert me.status_code == 200  # to the end
 
 
 def test_without_credentials(stack: Stack) -> None:
     """Without credentials nothing is given away, and nothing breaks; ingest included."""
-    generated, printed = run(stack, 20)
+    generated, printed = run(stack, "--max-time", "20")
     assert generated > 300
     assert "Authentication failed" in printed
