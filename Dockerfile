@@ -11,7 +11,12 @@ WORKDIR /build
 RUN python3 -m venv tools \
     && python3 -m venv --without-pip /opt/contox-ingest
 COPY requirements/ requirements/
-# Wheels only, each by its hash: nothing is compiled, and no build fetches what no lock names.
+# Of ours, core/kernels_native.pyx is compiled, for the interpreter and the OpenSSL of this base.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends gcc libc6-dev libssl-dev python3-dev \
+    && rm -rf /var/lib/apt/lists/*
+# Of others, wheels only, each by its hash: no build fetches what no lock names.
 RUN tools/bin/pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes \
         --requirement requirements/build.lock \
     && tools/bin/pip --python /opt/contox-ingest/bin/python \

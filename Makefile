@@ -9,19 +9,20 @@ SYSTEM_WORKERS ?= 2  # of those that keep two cores busy
 WHOLE := tests/cli tests/system tests/bench
 REDIS_SERVER ?= $(shell command -v redis-server)
 
-.PHONY: help up test test-system test-redis check setup lock bench-sender bench-fairness bench-startup bench-rotation bench-events chaos image-check clean bench-drain bench
+.PHONY: help up test test-system test-redis test-sanitized check setup lock bench-sender bench-fairness bench-startup bench-rotation bench-events chaos image-check clean bench-drain bench
 
 help:           ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 setup: $(VENV)/.done  ## make .venv with the locked dependencies and the command contox-ingest
 
-$(VENV)/.done: requirements/dev.lock pyproject.toml
+$(VENV)/.done: requirements/dev.lock pyproject.toml setup.py core/kernels_native.pyx
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "contox-ingest needs Python 3.11 or later; name one with: make PYTHON=python3.12")'
 	@echo "Setting up $(VENV) with the locked dependencies ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -c 'from core.kernels import NATIVE; NATIVE or print("Nothing was compiled: the gateway takes half as long again for each event. For the rest, install a C compiler and the headers of OpenSSL and Python (Debian: gcc libssl-dev python3-dev), then: rm $@")'
 	@touch $@
 
 up: setup       ## run queue, gateway, worker and store here; ARGS="--port 9000" passes options on
@@ -36,6 +37,14 @@ test-system: setup  ## the tests of whole processes: commands, the system broken
 
 test-redis: setup  ## the tests that need a queue, on REDIS_SERVER instead of Valkey
 	CONTOX_TEST_QUEUE_SERVER=$(REDIS_SERVER) $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup tests/gateway tests/worker $(ARGS)
+
+test-sanitized: setup  ## the native kernels' tests under AddressSanitizer and UBSan (needs gcc)
+	rm -rf build/sanitized && mkdir -p build/sanitized && cp -r core tests pyproject.toml setup.py README.md build/sanitized
+	cd build/sanitized && CFLAGS="-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all" \
+		$(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace --force
+	cd build/sanitized && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+		PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
+		$(CURDIR)/$(BIN)/python -m pytest tests/core/test_kernels.py $(ARGS)
 
 check: setup    ## ruff, mypy --strict, and the rules on structure in tests/test_tidy.py
 	$(BIN)/ruff check .
@@ -78,4 +87,4 @@ image-check: setup  ## lint the Dockerfile, build the image without a daemon, an
 	./deploy/image-check
 
 clean:          ## remove what setup and the tools have made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build *.egg-info
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage build core/*.so *.egg-info

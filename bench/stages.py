@@ -18,12 +18,13 @@ from bench.load import Sender, signed, single
 from bench.rounds import Plan
 from core.auth import keyed
 from core.body import parse_one
+from core.kernels import HeadTemplate
 from core.metrics import Meter
 from core.settings import read
 from gateway.admission import Admission, _verify
 from gateway.connections import Connections
 from gateway.endpoint import Endpoint
-from gateway.head_template import HeadTemplate, template_of
+from gateway.head_template import template_of
 from gateway.keyring import Credentials, Keyring
 from gateway.lane import Lane
 from gateway.ones import Ones, Served

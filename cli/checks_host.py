@@ -24,6 +24,7 @@ from cli.findings import (
     unchecked,
     warning,
 )
+from core.kernels import NATIVE
 from core.metrics import Metric
 from core.settings import Settings
 
@@ -118,6 +119,21 @@ def judge_files(soft: int, hard: int, connections_max: int) -> list[Answer]:
     if hard == resource.RLIM_INFINITY or hard >= wanted:
         return warning(found, f"{change}.", f"ulimit -n {wanted}")
     return warning(found, f"{change}; root alone can go over {hard:,}.", f"ulimit -Hn {wanted}")
+
+
+async def check_kernels(_host: Host) -> Iterable[Answer]:
+    """What is installed here has its kernels compiled."""
+    return judge_kernels(NATIVE)
+
+
+def judge_kernels(native: bool) -> list[Answer]:
+    """The answer to kernels that are native, or in Python."""
+    if native:
+        return holds("the kernels are native")
+    return warning(
+        "the kernels run in Python: an event takes half as long again",
+        "Install a C compiler and the headers of OpenSSL and Python, then contox-ingest again.",
+    )
 
 
 async def check_gateway(host: Host) -> Iterable[Answer]:
@@ -220,6 +236,7 @@ CHECKS = (
     Check("There is room on the disk", check_disk),
     Check("What the queue cannot take is spooled", check_spool),
     Check("A gateway can open its connections", check_files),
+    Check("A gateway takes events as fast as it can", check_kernels),
     Check("The gateway is ready", check_gateway),
     Check("The worker is ready", check_worker),
     Check("No worker's batch is taken away from it", check_claims),

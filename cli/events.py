@@ -12,9 +12,10 @@ from cli.find_project import find_project
 from cli.options import DataDirectory, Json
 from cli.output import print_json, print_table, stderr
 from core.errors import Unavailable
-from core.event import IDENTIFIER, Row, occurred_ms, rfc_3339
+from core.event import Row, occurred_ms, rfc_3339
 from core.ports import EventFilter
 from core.settings import read
+from core.words import IDENTIFIER
 from gateway.api.events import public
 from store.accounts import SqlProjects
 from store.engine import open_engine

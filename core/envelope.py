@@ -20,14 +20,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from core.auth import Key, mac_over
 from core.body import WHITESPACE, Form, Limits, check_text, is_ndjson
 from core.codec import PROJECT, Entry, event_text
 from core.compression import Encoding, decompress
 from core.errors import AuthFailure, Reason, Rejected, unauthorized
-from core.event import NAME, OPEN_BRACE, occurred_ms
+from core.event import OPEN_BRACE, occurred_ms
 from core.halves import decode_kept
 from core.ids import event_id
+from core.kernels import Key
+from core.words import NAME
 
 SOURCE = re.compile(r"[A-Za-z0-9_.:/@ -]{1,64}").fullmatch
 NONCE_MAX = 256  # characters
@@ -120,7 +121,7 @@ def verify_envelope(keys: Sequence[Key], signed: Signed) -> bytes:
     proven = None
     for key in keys:
         for text in signed.texts:
-            mac = mac_over(key, text)
+            mac = key.mac_over(text)
             if hmac.compare_digest(signed.signature, hexlify(mac)):
                 proven = mac
     if proven is None:
@@ -130,7 +131,7 @@ def verify_envelope(keys: Sequence[Key], signed: Signed) -> bytes:
 
 def is_signed_by(key: Key, signed: Signed, mac: bytes) -> bool:
     """Whether a MAC that `verify_envelope` has proven is made by this key."""
-    return any(hmac.compare_digest(mac, mac_over(key, text)) for text in signed.texts)
+    return any(hmac.compare_digest(mac, key.mac_over(text)) for text in signed.texts)
 
 
 def type_of(envelope: Envelope, limits: Limits) -> str:

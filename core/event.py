@@ -5,17 +5,14 @@ what is stored can be proved later. Members that are not named here are ignored.
 """
 
 import re
-import string
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 
-NAME_TEXT, IDENTIFIER_TEXT = r"[A-Za-z0-9_.:-]{1,128}", r"[A-Za-z0-9_.:-]{1,64}"
-NAME = re.compile(NAME_TEXT).fullmatch
-IDENTIFIER = re.compile(IDENTIFIER_TEXT).fullmatch
-IDENTIFIER_BYTES = f"{string.ascii_letters}{string.digits}_.:-".encode()
+from core.kernels import is_well_formed
+from core.words import NAME, WORD_BYTES, is_name
+
 LENGTHS = frozenset(range(1, 65))  # of identifiers
 RFC_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
@@ -84,13 +81,15 @@ def fault(event: Event, types: frozenset[str]) -> str | None:
 
     types: the event types that are taken; empty means any.
     """
-    if not _is_name(event.event):
+    name = event.event
+    sound = is_well_formed(name, event.payload, event.id)
+    if not sound and not NAME(name):
         return "`event` must be 1 to 128 characters of A-Z a-z 0-9 _ . : -"
-    if types and event.event not in types:
+    if types and name not in types:
         return f"`event` must be one of {', '.join(sorted(types))}"
-    if memoryview(event.payload)[0] != OPEN_BRACE:
+    if not sound and memoryview(event.payload)[0] != OPEN_BRACE:
         return "`payload` must be an object"
-    if event.id is not None and not IDENTIFIER(event.id):
+    if not sound:
         return "`id` must be 1 to 64 characters of A-Z a-z 0-9 _ . : -"
     if event.timestamp is not None:
         try:
@@ -98,11 +97,6 @@ def fault(event: Event, types: frozenset[str]) -> str | None:
         except ValueError:
             return "`timestamp` must be RFC 3339 or Unix seconds, within the years 1970 to 9999"
     return None
-
-
-@lru_cache(1024)  # few names make up most of what is sent
-def _is_name(text: str) -> bool:
-    return NAME(text) is not None
 
 
 def own_ids(events: list[Event], types: frozenset[str]) -> list[str | None] | None:
@@ -113,13 +107,13 @@ def own_ids(events: list[Event], types: frozenset[str]) -> list[str | None] | No
     let none of them hold.
     """
     names = {event.event for event in events}
-    if not all(map(_is_name, names)) or (types and not names <= types):
+    if not all(map(is_name, names)) or (types and not names <= types):
         return None
     ids = [event.id for event in events]
     given = [id_ for id_ in ids if id_ is not None] if None in ids else ids
     if not LENGTHS.issuperset(map(len, given)):  # type: ignore[arg-type]
         return None
-    if "".join(given).encode().translate(None, IDENTIFIER_BYTES):  # type: ignore[arg-type]
+    if "".join(given).encode().translate(None, WORD_BYTES):  # type: ignore[arg-type]
         return None
     if b"\0".join([b"", *[event.payload for event in events]]).count(b"\0{") != len(events):
         return None

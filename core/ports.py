@@ -9,8 +9,9 @@ from typing import NamedTuple, Protocol
 
 from core.codec import Entry
 from core.errors import Unavailable
-from core.event import IDENTIFIER, Row
+from core.event import Row
 from core.ledger import Totals
+from core.words import IDENTIFIER
 
 
 class Secret(NamedTuple):

@@ -9,67 +9,17 @@ Solution      The head that gateway/plain_head.py has let through is cut around 
 Cost          A head with one more or one less digit in its length is another one.
 """
 
-import string
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from itertools import pairwise
-from operator import itemgetter
-from struct import Struct
 
-from core.auth import PREFIX, SIGNATURE_BYTES
+from core.auth import SIGNATURE_BYTES
 from core.head import Head
+from core.kernels import HeadTemplate
+from core.kernels_python import MARK
 
 NAMES = (b"x-contox-project", b"x-contox-timestamp", b"x-contox-signature", b"content-length")
-WORD_BYTES = f"{string.ascii_letters}{string.digits}_.:-".encode()
 SHAPES_MAX = 1024
 TEMPLATES_MAX = 4  # of one connection
-Four = tuple[bytes, bytes, bytes, bytes]
-
-
-class HeadTemplate:
-    """Reads heads that are like one that was read before."""
-
-    __slots__ = ("_alike", "_content_encoding", "_content_type", "_cut", "_pick")
-
-    def __init__(
-        self,
-        alike: tuple[bytes, ...],
-        cut: str,
-        at: tuple[int, ...],
-        content_type: bytes | None,
-        content_encoding: bytes | None,
-    ) -> None:
-        """alike: what is around the values. cut: of all pieces, as struct has it. at: the index of
-        each value among them, in the order of NAMES."""
-        self._alike = alike
-        self._cut = Struct(cut).unpack_from
-        self._pick: Callable[[tuple[bytes, ...]], Four] = itemgetter(*at)
-        self._content_type = content_type
-        self._content_encoding = content_encoding
-
-    def read(self, buffer: bytes | bytearray, at: int) -> tuple[Head, int] | None:
-        """The head that begins there, and how long its body is; None if it is another.
-
-        buffer: must hold as many bytes from `at` as the template's own head had.
-        """
-        pieces = self._cut(buffer, at)
-        if pieces[::2] != self._alike:
-            return None
-        project, timestamp, digest, length = self._pick(pieces)
-        if not (
-            (timestamp + length).isdigit()
-            and digest.isalnum()
-            and project
-            and not project.translate(None, WORD_BYTES)
-        ):
-            return None
-        signature = PREFIX + digest
-        return (
-            Head(project, timestamp, signature, self._content_type, self._content_encoding),
-            int(length),
-        )
-
-
 Templates = Mapping[int, HeadTemplate]  # by the sizes of heads
 NONE: Templates = {}
 
@@ -90,7 +40,7 @@ def template_of(raw: bytes, head: Head) -> HeadTemplate | None:
     signature = head.signature
     if not head.project or not head.timestamp or not signature:
         return None
-    if len(signature) != SIGNATURE_BYTES or not signature.startswith(PREFIX):
+    if len(signature) != SIGNATURE_BYTES or not signature.startswith(MARK):
         return None
     spans = []
     lower = raw.lower()
@@ -98,16 +48,11 @@ def template_of(raw: bytes, head: Head) -> HeadTemplate | None:
         start = lower.index(b"\r\n%b:" % name) + len(name) + 3
         end = raw.index(b"\r\n", start)
         spans.append((end - len(raw[start:end].lstrip(b" \t")), end))
-    spans[2] = spans[2][0] + len(PREFIX), spans[2][1]
-    edges = [0, *sorted(edge for span in spans for edge in span), len(raw)]
-    pieces = [raw[start:end] for start, end in pairwise(edges)]
-    return _template(
-        tuple(pieces[::2]),
-        "".join(f"{len(piece)}s" for piece in pieces),
-        tuple(edges.index(start) for start, _ in spans),
-        head.content_type,
-        head.content_encoding,
-    )
+    spans[2] = spans[2][0] + len(MARK), spans[2][1]
+    shape = bytearray(raw)
+    for start, end in spans:
+        shape[start:end] = b"0" * (end - start)  # alike for all that differ in values
+    return _template(bytes(shape), tuple(spans), head.content_type, head.content_encoding)
 
 
 _template = lru_cache(SHAPES_MAX)(HeadTemplate)  # many connections, few kinds of client

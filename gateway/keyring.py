@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator
 
 from redis.asyncio import Redis
 
-from core.auth import Key, keyed
+from core.auth import keyed
 from core.errors import Reason, Unavailable
+from core.kernels import Key
 from core.metrics import Meter, Metric
 from core.ports import ProjectKeys, ProjectStore
 from gateway.channel import News

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
+from core.kernels import NATIVE
 from core.metrics import Meter, Metric
 from core.settings import SettingError, Settings
 from gateway.parts import Gateway, Outside
@@ -103,5 +104,5 @@ async def serving(
         parts = (gateway.app(), gateway.endpoint, gateway.connections)
         listener = listening(*parts, opened, lane=bool(settings.lane))
         await stack.enter_async_context(listener)
-        log.info("gateway listens", **where)
+        log.info("gateway listens", kernels="native" if NATIVE else "python", **where)
         yield gateway

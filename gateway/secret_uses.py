@@ -9,8 +9,9 @@ this costs a MAC for each other secret that a request was not signed with.
 import time
 from collections.abc import Callable
 
-from core.auth import Key, is_made_by
+from core.auth import is_made_by
 from core.head import Head
+from core.kernels import Key
 from gateway.api.last_used import LastUsed
 from gateway.keyring import Credentials
 

@@ -7,8 +7,8 @@ Solution      One object per project, made of what the two hold. Each drops it h
 Cost          The first request after each change is not a usual one.
 """
 
-from core.auth import Key
 from core.codec import opening
+from core.kernels import Key
 from core.ledger import ACCEPTED, field
 from core.partitions import partition_of
 

@@ -10,22 +10,21 @@ Cost          A signature that is wrong is computed twice: for a project that do
 """
 
 import time
-from binascii import hexlify
 from collections.abc import Callable
-from hmac import compare_digest
 from os import urandom
 from typing import NamedTuple
 
-from core.auth import PREFIX, keyed, mac_of, parse_timestamp
+from core.auth import keyed, parse_timestamp
 from core.body import Limits, parse_one
 from core.codec import middle_of_one
 from core.errors import Rejected
 from core.head import Head
 from core.ids import event_id
+from core.kernels import entry_start
 from core.ports import EventQueue
 from core.settings import Settings
 from gateway.backlog import Backlog
-from gateway.call import BEFORE, CRLF
+from gateway.call import CRLF
 from gateway.ones import Ones, Served
 from gateway.quotas import Quotas
 from gateway.standings import Standing, Standings
@@ -118,9 +117,8 @@ class Usual:
         ):
             return False
         standing = self._found.get(project, self._decoy)
-        mac = mac_of(standing.key, timestamp, body)
-        digits = hexlify(mac)
-        if not compare_digest(signature, PREFIX + digits):
+        mac = standing.key.proves(signature, timestamp, body)
+        if mac is None:
             return False
         if standing.expires_s <= moment.now_s or standing.ends_ms <= moment.now_ms:
             return False
@@ -133,8 +131,8 @@ class Usual:
         ones = moment.bundles.get(standing.partition)
         if ones is None or len(ones.ones) >= ONES_MAX:
             ones = self._next(ones, standing.partition, moment)
-        header = standing.opening + moment.middle + stamp + digits
-        ones.pieces += (BEFORE % (len(header), header, len(body)), body, CRLF)
+        start = entry_start(standing.opening, moment.middle, stamp, mac, len(body))
+        ones.pieces += (start, body, CRLF)
         ones.ones.append((served, standing, identity, body, timestamp_s, mac))
         events, field = ones.events, standing.field
         events[field] = events.get(field, 0) + 1

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from core.auth import keyed, mac_of
+from core.auth import keyed
 from loadtest.events import event
 from loadtest.plan import Plan
 
@@ -76,7 +76,7 @@ class Requests:
     def sign(self, body: bytes, *, timestamp_s: int | None = None, encoding: bytes = b"") -> bytes:
         """The bytes of a signed request with this body."""
         timestamp = b"%d" % (time.time() if timestamp_s is None else timestamp_s)
-        mac = mac_of(self._key, timestamp, body).hex().encode()
+        mac = self._key.mac(timestamp, body).hex().encode()
         extra = b"Content-Encoding: %s\r\n" % encoding if encoding else b""
         return (
             b"%s%sX-Contox-Timestamp: %s\r\nX-Contox-Signature: sha256=%s\r\n"

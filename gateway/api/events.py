@@ -15,15 +15,12 @@ from redis.asyncio import Redis
 
 from core.errors import Reason, Rejected
 from core.event import (
-    IDENTIFIER,
-    IDENTIFIER_TEXT,
-    NAME,
-    NAME_TEXT,
     Row,
     occurred_ms,
     rfc_3339,
 )
 from core.ports import EventFilter, EventStore, ProjectStore, cursor_after
+from core.words import IDENTIFIER, IDENTIFIER_TEXT, NAME, NAME_TEXT
 from gateway.api.dead_letters import PAGE_DEFAULT, Limit, limit_of
 from gateway.api.guard import Asked, Guard, json_response
 from gateway.api.owned import optional, owned, wanted

@@ -8,7 +8,8 @@ from typing import Any
 
 from core.codec import PROJECT
 from core.envelope import NONCE_MAX, SOURCE
-from core.event import IDENTIFIER, NAME, UNIX_S_MAX
+from core.event import UNIX_S_MAX
+from core.words import IDENTIFIER, NAME
 from gateway.endpoint import PATH
 
 Json = dict[str, Any]

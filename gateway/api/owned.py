@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.errors import Reason, Rejected
-from core.event import IDENTIFIER
 from core.ports import Project, ProjectStore
+from core.words import IDENTIFIER
 from gateway.api.caller import Caller
 
 

@@ -15,10 +15,11 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from core.errors import Reason, Rejected
-from core.event import IDENTIFIER, rfc_3339
+from core.event import rfc_3339
 from core.ids import ENTROPY_BYTES, session_id, time_ms_of
 from core.ports import ProjectStore
 from core.sessions import ACTIVE, CLOSED, SESSION_MS, SOURCE_MAX, Session, SessionStore
+from core.words import IDENTIFIER
 from gateway.api.dead_letters import PAGE_DEFAULT, Limit, limit_of
 from gateway.api.events import AN_ID, Identifier
 from gateway.api.guard import Asked, Guard, json_response

@@ -23,6 +23,7 @@ from cli.checks_host import (
     check_worker,
     judge_disk,
     judge_files,
+    judge_kernels,
 )
 from cli.findings import Status, examine
 from core.metrics import Meter, Metric
@@ -60,6 +61,12 @@ async def test_nothing_here(tmp_path: Path) -> None:
     found = await examine("host", CHECKS, host_of(f"http://127.0.0.1:{free_port()}"))
     assert BROKEN not in {f.status for f in found}
     assert [f.promise for f in found] == [check.promise for check in CHECKS]
+
+
+def test_kernels() -> None:
+    """Native ones are as they should be; without, a gateway is right, but slow."""
+    assert one(judge_kernels(True))[0] is HOLDS
+    assert one(judge_kernels(False))[0] is WARNING
 
 
 @pytest.mark.parametrize(

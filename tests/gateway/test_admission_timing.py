@@ -17,9 +17,10 @@ from typing import Any, cast
 
 import pytest
 
-from core.auth import Key, keyed, mac_of, sign
+from core.auth import keyed, sign
 from core.errors import AuthFailure, Rejected, unauthorized
 from core.head import Head
+from core.kernels import Key
 from core.metrics import Meter
 from core.settings import read
 from gateway import admission as admissions
@@ -191,7 +192,7 @@ def test_missing_decoy_is_seen(usual: Usual, admission: Admission) -> None:
 
 def early_exit(keys: list[Key], *, timestamp: bytes, body: bytes, signature: bytes) -> bytes:
     """Compares byte by byte, and stops at the first that differs."""
-    mac = mac_of(keys[0], timestamp, body)
+    mac = keys[0].mac(timestamp, body)
     for given, expected in zip(signature, b"sha256=" + mac.hex().encode(), strict=True):
         if given != expected:
             raise unauthorized(AuthFailure.BAD_SIGNATURE)

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
-from core.auth import mac_of
 from core.errors import Reason, Unavailable
 from core.metrics import Meter, Metric
 from core.ports import Project, ProjectKeys, SealedSecret
@@ -51,8 +50,8 @@ def sealed(secret: str, expires_ms: int | None = None) -> SealedSecret:
 def verifies(credentials: Credentials | None, secret: str, now_ms: int = 0) -> bool:
     """Whether the credentials hold this secret."""
     assert credentials is not None
-    macs = [mac_of(key, b"1", b"x") for key in credentials.live(now_ms)]
-    return mac_of(module.keyed(secret), b"1", b"x") in macs
+    macs = [key.mac(b"1", b"x") for key in credentials.live(now_ms)]
+    return module.keyed(secret).mac(b"1", b"x") in macs
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from core.auth import keyed, mac_of
+from core.auth import keyed
 from core.head import Head
 from core.testing import MemoryProjects
 from gateway import secret_uses as module
@@ -23,7 +23,7 @@ HEAD = Head(timestamp=b"1705312200")
 def test_noted(key: object, name: bytes) -> None:
     """The secret that has signed is noted, and not the other."""
     uses: LastUsed[SecretName] = LastUsed(MemoryProjects())
-    mac = mac_of(key, b"1705312200", b"{}")  # type: ignore[arg-type]
+    mac = key.mac(b"1705312200", b"{}")  # type: ignore[arg-type]
     SecretUses(uses).note("proj_1", ROTATING, HEAD, b"{}", mac)
     now_ms = int(time.time() * 1000)
     fresh = [n for n in (b"old", b"new") if uses.is_fresh(("proj_1", n), now_ms)]

@@ -1,0 +1,32 @@
+"""What each request runs over its bytes, and nothing else: no object of ours, no rule, no state.
+
+Requirements  The interpreter and the heap cost a request more than the work itself does; yet the
+              gateway must run wherever Python does, and its path must be read in one language.
+Solution      The leaves of that path, and only they, exist twice: compiled, and in Python for where
+              there is no compiler. Both are held to the same tests.
+Cost          Whoever changes one changes the other.
+"""
+
+__all__ = [
+    "NATIVE",
+    "HeadTemplate",
+    "Key",
+    "entry_start",
+    "is_well_formed",
+    "openings",
+]
+
+try:
+    from core.kernels_native import HeadTemplate, Key, entry_start, is_well_formed, openings
+
+    NATIVE = True
+except ImportError:
+    from core.kernels_python import (  # type: ignore[assignment]
+        HeadTemplate,
+        Key,
+        entry_start,
+        is_well_formed,
+        openings,
+    )
+
+    NATIVE = False
