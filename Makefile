@@ -19,7 +19,7 @@ setup: $(VENV)/.done  ## make .venv with the locked dependencies and the command
 $(VENV)/.done: requirements/dev.lock pyproject.toml setup.py core/kernels_native.pyx
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "contox-ingest needs Python 3.11 or later; name one with: make PYTHON=python3.12")'
 	@echo "Setting up $(VENV) with the locked dependencies ..."
-	@$(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -c 'from core.kernels import NATIVE; NATIVE or print("Nothing was compiled: the gateway takes half as long again for each event. For the rest, install a C compiler and the headers of OpenSSL and Python (Debian: gcc libssl-dev python3-dev), then: rm $@")'

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from bench import drain
+from bench import drain, tiers
 from bench.batches import PER_EVENT
 from bench.growth import FULL
 from bench.idle import OVER
@@ -62,8 +62,8 @@ BARS = (
         unit=" us",
     ),
     Bar(
-        "fsynced requests/s against memory",
-        ratio("tiers", "fsynced", "memory", RATE),
+        f"fsynced requests/s against memory, {tiers.MANY} connections",
+        ratio("tiers", tiers.row("fsynced", tiers.MANY), tiers.row("memory", tiers.MANY), RATE),
         least=0.5,
         unit="x",
     ),

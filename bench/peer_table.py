@@ -17,8 +17,9 @@ from bench.processes import BenchError
 from bench.queue_server import Queue, queue
 from bench.rounds import Figures, Plan, interleaved, warmed
 from bench.servers import Server, gateway
+from core.kernels import NATIVE
 
-OURS = "contox-ingest gateway"
+OURS, IN_PYTHON = "contox-ingest gateway", "the same with nothing compiled"
 REASON_MAX = 200  # characters of why a peer is missing
 
 
@@ -27,6 +28,8 @@ def measure(plan: Plan, peers: tuple[Peer, ...] = PEERS_OF_THE_TABLE) -> dict[st
     missing: dict[str, str] = {}
     with queue(durable=False) as shared:
         cases = {OURS: partial(ours, shared, plan)}
+        if NATIVE:
+            cases[IN_PYTHON] = partial(ours, shared, plan, compiled=False)
         for peer in peers:
             try:
                 with started(peer, shared):
@@ -43,9 +46,9 @@ def measure(plan: Plan, peers: tuple[Peer, ...] = PEERS_OF_THE_TABLE) -> dict[st
     }
 
 
-def ours(shared: Queue, plan: Plan) -> Figures:
+def ours(shared: Queue, plan: Plan, *, compiled: bool = True) -> Figures:
     """One round of the gateway: its real command, memory tier, every default as it is."""
-    with gateway(shared, ack="memory") as server:
+    with gateway(shared, ack="memory", compiled=compiled) as server:
         check_refusal(server)
         return warmed(server, shared, bodies(), plan)
 

@@ -6,6 +6,7 @@ all of them alike; the medians of the rounds are what counts.
 
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from bench.load import CONNECTIONS, requests_of, wrk
@@ -21,11 +22,13 @@ AGAINST = "against the first"
 
 
 class Plan(NamedTuple):
-    """How much is measured: rounds, and whole seconds of load and of warming up in each run."""
+    """How much is measured: rounds, whole seconds of load and of warming up in each run, and from
+    how many connections."""
 
     rounds: int = 3
     seconds: int = 4
     warm_s: int = 2
+    connections: int = CONNECTIONS
 
 
 def interleaved(
@@ -51,7 +54,13 @@ def medians(rounds: Sequence[Figures]) -> Figures:
 
 
 def run(
-    server: Server, queue: Queue, bodies: Sequence[bytes], *, seconds: int, appends: bool = True
+    server: Server,
+    queue: Queue,
+    bodies: Sequence[bytes],
+    *,
+    seconds: int,
+    appends: bool = True,
+    connections: int = CONNECTIONS,
 ) -> Figures:
     """Load a server for some seconds.
 
@@ -62,12 +71,12 @@ def run(
         queue.empty(server.stream)
     requests = requests_of(server.senders, bodies)
     before, queue_before = cpu_s(server.pid), cpu_s(queue.pid)
-    load = wrk(server.url, requests, seconds=seconds)
+    load = wrk(server.url, requests, seconds=seconds, connections=connections)
     spent, queue_spent = cpu_s(server.pid) - before, cpu_s(queue.pid) - queue_before
     if load.refused or load.broken or not load.requests:
         raise BenchError(f"{load.refused} of {load.requests} refused, {load.broken} broken")
     entries = queue.settled(server.stream) if appends else 0
-    if appends and not load.requests <= entries <= load.requests + CONNECTIONS:
+    if appends and not load.requests <= entries <= load.requests + connections:
         raise BenchError(f"{load.requests} were answered 202, but the stream holds {entries}")
     return {
         CPU: spent / load.requests * 1e6,
@@ -82,6 +91,7 @@ def warmed(
     server: Server, queue: Queue, bodies: Sequence[bytes], plan: Plan, *, appends: bool = True
 ) -> Figures:
     """As `run`, after a run that is not counted."""
+    once = partial(run, server, queue, bodies, appends=appends, connections=plan.connections)
     if plan.warm_s:
-        run(server, queue, bodies, seconds=plan.warm_s, appends=appends)
-    return run(server, queue, bodies, seconds=plan.seconds, appends=appends)
+        once(seconds=plan.warm_s)
+    return once(seconds=plan.seconds)

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from core.settings import PREFIX, table
 # Bounds that a benchmark without a worker would reach; no other default is changed.
 UNBOUNDED = {"CONTOX_BACKLOG_ENTRIES_MAX": str(10**9), "CONTOX_BACKLOG_LAG_MAX": str(10**9)}
 ONE_PROCESS = {"CONTOX_PROCESSES": "1"}  # where the gateway can have several
+IN_PYTHON = (
+    "import sys; sys.modules['core.kernels_native'] = None; from cli.main import main; main()"
+)
 KNOWN = frozenset(PREFIX + name.upper() for name, _, _ in table())
 
 
@@ -46,11 +50,12 @@ def gateway(
     projects: int = 1,
     cached: bool = False,
     settings: dict[str, str] | None = None,
+    compiled: bool = True,
 ) -> Iterator[Server]:
     """`contox-ingest gateway` in one process, on a fresh SQLite store with `projects` projects.
 
     cached: whether the projects' keys are in the queue's cache, too.
-    settings: more of its environment variables.
+    settings: more of its environment variables. compiled: its kernels, if they were built.
     """
     with tempfile.TemporaryDirectory(prefix="contox-bench-") as directory:
         port = free_port()
@@ -65,5 +70,6 @@ def gateway(
             **(settings or {}),
         }
         senders = asyncio.run(seed(environ, projects, cached=cached))
-        with running(SERVER, script("gateway"), environ=environ, port=port) as pid:
+        command = script("gateway") if compiled else [sys.executable, "-c", IN_PYTHON, "gateway"]
+        with running(SERVER, command, environ=environ, port=port) as pid:
             yield Server(port, pid, stream_key(0), senders)

@@ -11,22 +11,34 @@ __all__ = [
     "NATIVE",
     "HeadTemplate",
     "Key",
+    "counts_as_arguments",
     "entry_start",
     "is_well_formed",
     "openings",
+    "response",
 ]
 
 try:
-    from core.kernels_native import HeadTemplate, Key, entry_start, is_well_formed, openings
+    from core.kernels_native import (
+        HeadTemplate,
+        Key,
+        counts_as_arguments,
+        entry_start,
+        is_well_formed,
+        openings,
+        response,
+    )
 
     NATIVE = True
 except ImportError:
     from core.kernels_python import (  # type: ignore[assignment]
         HeadTemplate,
         Key,
+        counts_as_arguments,
         entry_start,
         is_well_formed,
         openings,
+        response,
     )
 
     NATIVE = False

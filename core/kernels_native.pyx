@@ -41,12 +41,24 @@ cdef enum:
     NAME_MAX = 128
     ID_MAX = 64
     VALUES = 4
+    COUNTED = 255  # at a time
     FRAMES = 8  # bytes of RESP around two arguments' lengths
+    ARGUMENTS_FRAME = 10  # the same with both arguments' ends
+    LENGTH_FRAME = 22  # bytes of HTTP around a body's length, its header's name included
     LENGTH_MAX = 18  # digits: no more fit
 
-cdef unsigned char WORD[256]
-for _byte in range(256):
-    WORD[_byte] = chr(_byte).isascii() and (chr(_byte).isalnum() or chr(_byte) in "_.:-")
+cdef enum:  # what a byte may be part of
+    DIGIT = 1
+    ALPHANUMERIC = 2
+    WORD = 4
+
+cdef unsigned char KINDS[256]
+for _byte in range(128):
+    KINDS[_byte] = (
+        DIGIT * chr(_byte).isdigit()
+        | ALPHANUMERIC * chr(_byte).isalnum()
+        | WORD * (chr(_byte).isalnum() or chr(_byte) in "_.:-")
+    )
 
 
 cdef class Key:
@@ -131,12 +143,13 @@ cdef inline char _hex_digit(unsigned char value) noexcept:
     return <char>(c"0" + value + (c"a" - c"0" - 10) * (value > 9))
 
 
-cdef inline bint _is_digit(char byte) noexcept:
-    return c"0" <= byte <= c"9"
-
-
-cdef inline bint _is_alphanumeric(char byte) noexcept:
-    return _is_digit(byte) or c"a" <= byte <= c"z" or c"A" <= byte <= c"Z"
+cdef inline bint _are(unsigned char kind, const char *text, Py_ssize_t size) noexcept:
+    """Whether all of some bytes are of a kind."""
+    cdef unsigned char kinds = kind
+    cdef Py_ssize_t at
+    for at in range(size):
+        kinds &= KINDS[<unsigned char>text[at]]
+    return kinds != 0
 
 
 cdef class HeadTemplate:
@@ -189,18 +202,14 @@ cdef class HeadTemplate:
                 self.ends[index] - self.starts[index],
             ) != 0:
                 return None
-        for index in range(self.project, self.project_end):
-            if not WORD[<unsigned char>text[index]]:
-                return None
-        for index in range(self.timestamp, self.timestamp_end):
-            if not _is_digit(text[index]):
-                return None
-        for index in range(self.digits, self.digits_end):
-            if not _is_alphanumeric(text[index]):
-                return None
+        if not (
+            _are(WORD, text + self.project, self.project_end - self.project)
+            and _are(DIGIT, text + self.timestamp, self.timestamp_end - self.timestamp)
+            and _are(ALPHANUMERIC, text + self.digits, self.digits_end - self.digits)
+            and _are(DIGIT, text + self.length, self.length_end - self.length)
+        ):
+            return None
         for index in range(self.length, self.length_end):
-            if not _is_digit(text[index]):
-                return None
             body_bytes = 10 * body_bytes + (text[index] - c"0")
         return Head(
             text[self.project:self.project_end],
@@ -261,11 +270,62 @@ cdef inline char *_put(char *to, const char *text, Py_ssize_t size) noexcept:
     return to + size
 
 
+def counts_as_arguments(dict counts not None):
+    cdef Py_ssize_t size = 0, length, number, digits
+    for name, count in counts.items():
+        length, number = _check_ascii(name), count
+        if number < 0:
+            raise ValueError("a count is none or more")
+        digits = _digits_of(number)
+        size += ARGUMENTS_FRAME + _digits_of(length) + length + _digits_of(digits) + digits
+    cdef bytes arguments = PyBytes_FromStringAndSize(NULL, size)
+    cdef char *to = PyBytes_AS_STRING(arguments)
+    for name, count in counts.items():
+        length, number = PyUnicode_GET_LENGTH(name), count
+        to = _put(_put_number(_put(to, b"$", 1), length), b"\r\n", 2)
+        to = _put(to, <const char *>PyUnicode_1BYTE_DATA(name), length)
+        to = _put(_put_number(_put(to, b"\r\n$", 3), _digits_of(number)), b"\r\n", 2)
+        to = _put(_put_number(to, number), b"\r\n", 2)
+    return arguments
+
+
+def response(bytes head not None, str request_id not None, tuple texts not None):
+    cdef Py_ssize_t body = 0
+    _check_ascii(request_id)
+    for text in texts:
+        body += _check_ascii(text)
+    cdef Py_ssize_t id_size = PyUnicode_GET_LENGTH(request_id)
+    cdef bytes whole = PyBytes_FromStringAndSize(
+        NULL, PyBytes_GET_SIZE(head) + id_size + LENGTH_FRAME + _digits_of(body) + body
+    )
+    cdef char *to = PyBytes_AS_STRING(whole)
+    to = _put(to, PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
+    to = _put(to, <const char *>PyUnicode_1BYTE_DATA(request_id), id_size)
+    to = _put(to, b"\r\nContent-Length: ", LENGTH_FRAME - 4)
+    to = _put(_put_number(to, body), b"\r\n\r\n", 4)
+    for text in texts:
+        to = _put(to, <const char *>PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text))
+    return whole
+
+
+cdef inline Py_ssize_t _check_ascii(str text) except -1:
+    """Its length. Raises TypeError or ValueError, if it has none in ASCII."""
+    if text is None:
+        raise TypeError("no text")
+    if not PyUnicode_IS_COMPACT_ASCII(text):
+        raise ValueError("a text is not ASCII")
+    return PyUnicode_GET_LENGTH(text)
+
+
 def openings(bytes text not None):
     cdef const unsigned char *characters = <unsigned char *>PyBytes_AS_STRING(text)
-    cdef Py_ssize_t at, found = 0
-    for at in range(PyBytes_GET_SIZE(text)):
-        found += (characters[at] | 0x20) == c"{"  # "[" differs from it in that bit alone
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(text), start, at, found = 0
+    cdef unsigned char some
+    for start in range(0, size, COUNTED):
+        some = 0  # a byte, so that many are added at once
+        for at in range(start, min(start + COUNTED, size)):
+            some += (characters[at] | 0x20) == c"{"  # "[" differs from it in that bit alone
+        found += some
     return found
 
 
@@ -283,9 +343,4 @@ cdef inline bint _is_word(str text, Py_ssize_t size_max) noexcept:
     cdef Py_ssize_t size = PyUnicode_GET_LENGTH(text)
     if not PyUnicode_IS_COMPACT_ASCII(text) or not 0 < size <= size_max:
         return False
-    cdef const unsigned char *characters = PyUnicode_1BYTE_DATA(text)
-    cdef Py_ssize_t at
-    for at in range(size):
-        if not WORD[characters[at]]:
-            return False
-    return True
+    return _are(WORD, <const char *>PyUnicode_1BYTE_DATA(text), size)

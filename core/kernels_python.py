@@ -115,6 +115,27 @@ def entry_start(opening: bytes, middle: bytes, stamp: bytes, mac: bytes, body_by
     return b"$%d\r\n%b\r\n$%d\r\n" % (len(header), header, body_bytes)
 
 
+def counts_as_arguments(counts: dict[str, int]) -> bytes:
+    """Names and numbers in turn, each an argument in RESP. Raises ValueError if a name is not
+    ASCII."""
+    return "".join(
+        [
+            f"${len(name)}\r\n{name}\r\n${len(number)}\r\n{number}\r\n"
+            for name, number in zip(counts, map(str, counts.values()), strict=True)
+        ]
+    ).encode("ascii")
+
+
+def response(head: bytes, request_id: str, texts: tuple[str, ...]) -> bytes:
+    """A response in HTTP/1.1 whose body is these texts.
+
+    head: up to where the request's id belongs. Raises ValueError if a text is not ASCII.
+    """
+    body = "".join(texts)
+    end = f"{request_id}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
+    return head + end.encode("ascii")
+
+
 def openings(text: bytes) -> int:
     """Braces and brackets that open, in strings too: nothing is nested deeper than there are."""
     others = text.replace(b"{", b"").replace(b"[", b"")  # more than twice as fast as text.count

@@ -189,9 +189,7 @@ def _verify(credentials: Credentials, head: Head, body: bytes, now_ms: int) -> b
     try:
         mac = verify(keys, timestamp=head.timestamp, body=body, signature=head.signature)
     except Rejected:  # whatever the cause, the same steps
-        unknown = credentials.status is None
-        failure = AuthFailure.UNKNOWN_PROJECT if unknown else AuthFailure.BAD_SIGNATURE
-        raise unauthorized(failure) from None
+        raise unauthorized(credentials.failure) from None
     if credentials.status is None:  # the decoy was guessed, which 256 bits rule out: fail closed
         raise unauthorized(AuthFailure.UNKNOWN_PROJECT)
     return mac

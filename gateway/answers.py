@@ -11,7 +11,7 @@ from gateway.admission import Admitted
 
 JSON = "application/json"
 SINGLE, ENVELOPE = Form.SINGLE, Form.ENVELOPE
-ANSWER_OF_ONE = '{"eventId":"%s","sessionId":"%s","status":"accepted"}'  # ids need no escapes
+ANSWER_OF_ONE = '{"eventId":"', '","sessionId":"', '","status":"accepted"}'  # ids need no escapes
 
 
 class Kind:
@@ -39,7 +39,8 @@ def accepted(admitted: Admitted, durability: str) -> Answer:
     ids, session = admitted.event_ids, admitted.entry.session
     form = admitted.entry.form
     if form is SINGLE or form is ENVELOPE:
-        return Answer(kind, (ANSWER_OF_ONE % (ids[0], session)).encode())
+        before, between, after = ANSWER_OF_ONE
+        return Answer(kind, f"{before}{ids[0]}{between}{session}{after}".encode())
     content = {
         "accepted": len(ids),
         "eventIds": ids,

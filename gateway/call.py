@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from core.codec import Entry, encode_header
 from core.errors import Reason, Unavailable
+from core.kernels import counts_as_arguments
 from core.ledger import ACCEPTED, ENTRIES, field
 from core.partitions import ledger_key, stream_key
 from core.ports import Bundle, Receipt
@@ -84,23 +85,21 @@ class Call:
         self._receipts.append(bundle)
         self._entries += bundle.entries
         events = self._events
-        for name, count in bundle.events.items():
-            events[name] = events.get(name, 0) + count
+        if not events:
+            events.update(bundle.events)
+        else:
+            for name, count in bundle.events.items():
+                events[name] = events.get(name, 0) + count
         self.size += bundle.size
 
     def packed(self, ledger_id: str) -> list[bytes]:
         """RESP, in pieces. ledger_id: of the partition's ledger."""
         self._events[ENTRIES_ACCEPTED] = len(self)
         self.fields = list(self._events)
-        ledger = "".join(
-            [
-                f"${len(name)}\r\n{name}\r\n${len(amount)}\r\n{amount}\r\n"
-                for name, amount in zip(self.fields, map(str, self._events.values()), strict=True)
-            ]
-        )
+        ledger = counts_as_arguments(self._events)
         opening = _opening(self.partition, ledger_id, len(self.fields))
         arguments = OPENING_ARGUMENTS + 2 * len(self.fields) + 2 * len(self)
-        return [b"*%d\r\n" % arguments, opening, ledger.encode("ascii"), *self._pieces]
+        return [b"*%d\r\n" % arguments, opening, ledger, *self._pieces]
 
     def accepted(self, durability: str) -> None:
         """Tell them all; one that cannot be told is a bug, and not the others' fault."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from redis.asyncio import Redis
 
 from core.auth import keyed
-from core.errors import Reason, Unavailable
+from core.errors import AuthFailure, Reason, Unavailable
 from core.kernels import Key
 from core.metrics import Meter, Metric
 from core.ports import ProjectKeys, ProjectStore
@@ -39,7 +39,7 @@ STALE_S = 5  # for expired keys to be used on, before a store that is away is as
 class Credentials:
     """A project's opened keys; `status` is None for a project that does not exist."""
 
-    __slots__ = ("_keys", "_secrets", "names", "owner_id", "rotating", "status")
+    __slots__ = ("_keys", "_secrets", "failure", "names", "owner_id", "rotating", "status")
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class Credentials:
     ) -> None:
         """secrets: key, expires_ms; newest first. names: their sealed forms, in that order."""
         self.status = status
+        self.failure = AuthFailure.UNKNOWN_PROJECT if status is None else AuthFailure.BAD_SIGNATURE
         self.names = names
         self.owner_id = owner_id
         self._secrets = secrets

@@ -162,8 +162,8 @@ class Lane(asyncio.Protocol):
         self._keep_alive.since_s = now_s
         if self._connections.leaving:
             self._send(closing(response), close=True)
-        else:
-            self._send(response, close=False)
+        elif not (self._closing or self._transport.is_closing()):  # as `_send` does
+            self._transport.write(response)
         if self._buffer:
             self._connections.ready.add(self)
 

@@ -59,6 +59,7 @@ class Publisher:
         self._flying: list[list[Call]] = []  # groups whose replies are awaited
         self._scheduled = False
         self._inflight_bytes = 0
+        self._inflight = meter.cell(Metric.INFLIGHT_BYTES)
         self._backoff = Backoff()
         self._throttle = Throttle(10)
         self.away = "The queue has not been reached yet"  # why appends are refused, or empty
@@ -169,15 +170,20 @@ class Publisher:
             self._give_up(TierError(f"CONTOX_ACK={self._ack} was not reached; {why}"))
             self._fail(group, ReplyError(f"the tier {self._ack} was not reached in time"))
             return
-        errors = [reply for reply in replies if isinstance(reply, ReplyError)]
-        others = [error for error in errors if not error.out_of_memory]
-        self.full = "The queue is out of memory" if len(errors) > len(others) else ""
-        if others:  # read-only, no disk, no permission: perhaps not so elsewhere
-            self._give_up(others[0])
+        self.full, elsewhere = "", None
+        for reply in replies:
+            if not isinstance(reply, ReplyError):
+                continue
+            if reply.out_of_memory:
+                self.full = "The queue is out of memory"
+            else:  # read-only, no disk, no permission: perhaps not so elsewhere
+                elsewhere = elsewhere or reply
+        if elsewhere:
+            self._give_up(elsewhere)
         for call, reply in zip(group, replies, strict=True):
             self._answer(call, reply)
-        self._meter.set(Metric.INFLIGHT_BYTES, self._inflight_bytes)
-        if not others:
+        self._inflight.value = self._inflight_bytes
+        if not elsewhere:
             self._backoff.reset()
             self._take_off()
 
@@ -219,7 +225,7 @@ class Publisher:
         for call in group:
             self._inflight_bytes -= call.size
             call.refused(reason)
-        self._meter.set(Metric.INFLIGHT_BYTES, self._inflight_bytes)
+        self._inflight.value = self._inflight_bytes
 
     def _come_back(self) -> None:
         assert self._tier is not None

@@ -6,11 +6,11 @@ from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 
+from core.kernels import response
 from gateway.answers import ANSWER_OF_ONE, Answer, Kind, accepted_kind
 from gateway.request_ids import request_ids
 from runtime.status import FIXED_HEADERS
 
-ONE_BYTES = len(ANSWER_OF_ONE % ("", ""))
 FIXED = "".join(f"{name}: {value}\r\n" for name, value in FIXED_HEADERS.items())
 
 
@@ -27,15 +27,11 @@ def render(answer: Answer, *, close: bool) -> bytes:
 
 def render_ones(durability: str, ones: Iterable[tuple[str, str]]) -> list[bytes]:
     """The same, `accepted`, for many requests of one event each: its id and its session."""
-    head = _head(accepted_kind(durability), False, int(time.time())).decode("latin-1")
-    head += "X-Request-Id: "
+    head = _head(accepted_kind(durability), False, int(time.time())) + b"X-Request-Id: "
+    before, between, after = ANSWER_OF_ONE
     next_id = request_ids.next
     return [
-        (
-            f"{head}{next_id()}\r\n"
-            f"Content-Length: {ONE_BYTES + len(identity) + len(session)}\r\n\r\n"
-            f'{{"eventId":"{identity}","sessionId":"{session}","status":"accepted"}}'
-        ).encode("latin-1")
+        response(head, next_id(), (before, identity, between, session, after))
         for identity, session in ones
     ]
 

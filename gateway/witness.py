@@ -5,7 +5,7 @@ were acknowledged. The counts that came with the last acknowledgement are raised
 ledger shows what is missing (runtime/ledger.py).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from redis.asyncio.connection import AbstractConnection
 
@@ -15,7 +15,7 @@ from runtime.ledger import opening
 from runtime.log import get_log
 
 log = get_log()
-PROJECTS_MAX = 100_000  # of each partition; beyond, the ones seen longest ago are forgotten
+PROJECTS_MAX = 100_000  # of each partition; beyond, the ones first seen longest ago are forgotten
 
 
 class Witness:
@@ -26,14 +26,15 @@ class Witness:
         self._seen: list[dict[str, int]] = [{} for _ in range(partitions)]
         self.ids = [""] * partitions  # of the ledgers that this was seen in
 
-    def saw(self, partition: int, fields: Iterable[str], counts: Iterable[int]) -> None:
+    def saw(self, partition: int, fields: Sequence[str], counts: Iterable[int]) -> None:
         """Remember counts that came with an acknowledgement."""
         seen = self._seen[partition]
-        for name, count in zip(fields, counts, strict=True):
-            seen.pop(name, None)  # so that the one seen last comes last
-            seen[name] = count
-        while len(seen) > PROJECTS_MAX + 1:  # ENTRIES is there, too
-            del seen[next(iter(seen))]
+        seen.update(zip(fields, counts, strict=True))
+        if len(seen) > PROJECTS_MAX + 1:  # ENTRIES is there, too
+            for name in fields:
+                seen[name] = seen.pop(name)  # comes last, and is not forgotten now
+            while len(seen) > PROJECTS_MAX + 1:
+                del seen[next(iter(seen))]
 
     async def testify(self, connection: AbstractConnection) -> None:
         """Open the ledgers, and raise what is lower than it was. Says so where anything was."""

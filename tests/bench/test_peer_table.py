@@ -7,11 +7,12 @@ import pytest
 
 from bench.lineup import PEERS_OF_THE_TABLE, Missing, Peer, floor, started
 from bench.load import Sender, signed, single
-from bench.peer_table import OURS, check_refusal, measure, post
+from bench.peer_table import IN_PYTHON, OURS, check_refusal, measure, post
 from bench.processes import BenchError
 from bench.queue_server import Queue
 from bench.rounds import CPU
 from bench.servers import Server
+from core.kernels import NATIVE
 from tests.bench.conftest import TINY
 
 AIOHTTP = next(peer for peer in PEERS_OF_THE_TABLE if peer.name.startswith("aiohttp"))
@@ -26,7 +27,7 @@ def test_table() -> None:
     """Each server has a row; one that is missing or broken is named with the reason."""
     broken = Peer("broken", lambda _directory, _port: ["sh", "-c", "echo too old; exit 1"])
     table = measure(TINY, (Peer("floor", floor, checks=False), Peer("abacus", absent), broken))
-    assert list(table["rows"]) == [OURS, "floor"]
+    assert list(table["rows"]) == [OURS, *[IN_PYTHON] * NATIVE, "floor"]
     assert table["missing"] == {
         "abacus": "no abacus: apt-get install abacus",
         "broken": "sh does not listen: too old",

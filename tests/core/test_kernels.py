@@ -168,6 +168,34 @@ def test_entry_start(
 
 
 @twins
+@given(st.dictionaries(st.text("a:\x7f", max_size=120), st.integers(0, 1 << 50), max_size=30))
+def test_counts_as_arguments(twin: ModuleType, counts: dict[str, int]) -> None:
+    """Each name, then its number, as RESP has bulk strings."""
+    texts = [text for pair in counts.items() for text in map(str, pair)]
+    expected = "".join(f"${len(text)}\r\n{text}\r\n" for text in texts)
+    assert twin.counts_as_arguments(counts) == expected.encode()
+    with pytest.raises(ValueError, match=r"ASCII|ascii"):
+        twin.counts_as_arguments({**counts, "é": 1})
+
+
+@twins
+@given(SOME, st.lists(st.text("a\x00\x7f", max_size=20), max_size=6))
+def test_response(twin: ModuleType, head: bytes, texts: list[str]) -> None:
+    """Head, id, the body's length, and the body."""
+    body = "".join(texts)
+    expected = head + f"req_1\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    assert twin.response(head, "req_1", tuple(texts)) == expected
+
+
+@twins
+@pytest.mark.parametrize(("request_id", "text"), [("é", "a"), ("a", "é"), ("a", "\ud800")])
+def test_response_is_ascii(twin: ModuleType, request_id: str, text: str) -> None:
+    """What would need more than a byte is an error."""
+    with pytest.raises(ValueError, match=r"ASCII|ascii"):
+        twin.response(b"", request_id, ("a", text))
+
+
+@twins
 @given(st.binary(max_size=300) | st.text("ab{}[]\x7f\x80é", max_size=60).map(str.encode))
 def test_openings(twin: ModuleType, text: bytes) -> None:
     """What opens is counted, whatever else there is."""
@@ -195,6 +223,11 @@ def test_is_well_formed(twin: ModuleType, name: str, payload: bytes, identity: s
         pytest.param("entry_start", (b"", b"", "", MAC, 0), id="text for a stamp"),
         pytest.param("entry_start", (b"", b"", b"", MAC[1:], 0), id="a short MAC"),
         pytest.param("entry_start", (b"", b"", b"", MAC, -1), id="a body of less than nothing"),
+        pytest.param("response", (b"", "", ("a", b"b")), id="bytes in a text"),
+        pytest.param("response", (b"", "", ("a", None)), id="nothing in a text"),
+        pytest.param("counts_as_arguments", ({"a": -1},), id="less than nothing"),
+        pytest.param("counts_as_arguments", ({b"a": 1},), id="bytes for a name"),
+        pytest.param("response", (b"", "", ["a"]), id="a list of texts"),
         pytest.param("openings", (bytearray(b"{}"),), id="bytes that may change"),
         pytest.param("is_well_formed", (b"name", msgspec.Raw(b"{}"), None), id="bytes for a name"),
         pytest.param("is_well_formed", ("name", "{}", None), id="text for a payload"),

@@ -32,7 +32,8 @@ def test_ones() -> None:
     """Many answers to one event each are those that `render` makes one by one."""
     ones = [("evt_1", "sess_1"), ("a" * 64, "sess_22")]
     kind = answers.accepted_kind("memory")
-    bodies = [(answers.ANSWER_OF_ONE % one).encode() for one in ones]
+    before, between, after = answers.ANSWER_OF_ONE
+    bodies = [f"{before}{one}{between}{session}{after}".encode() for one, session in ones]
     request_ids.renew()
     while True:  # until both fall into one second
         rendered = [render(Answer(kind, body), close=False) for body in bodies]

@@ -75,9 +75,9 @@ async def test_ledger_gets_an_id_once(queue: Redis, connection: AbstractConnecti
 
 
 def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only so many projects are remembered; those seen last stay."""
-    monkeypatch.setattr(witness, "PROJECTS_MAX", 1)  # and the field of all entries
+    """Only so many projects are remembered; those of the last acknowledgement stay."""
+    monkeypatch.setattr(witness, "PROJECTS_MAX", 2)  # and the field of all entries
     seen = Witness(1, Meter("gateway"))
-    for name in ("a", "b", "a", "c"):
-        seen.saw(0, [name], [1])
-    assert list(seen._seen[0]) == ["a", "c"]
+    for number, name in enumerate(("a", "b", "a", "c", "a", "b")):
+        seen.saw(0, [name, "entries"], [number, number])
+    assert seen._seen[0] == {"a": 4, "b": 5, "entries": 5}
