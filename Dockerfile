@@ -10,13 +10,13 @@ WORKDIR /build
 # pip and setuptools stay in `tools`; the environment that is shipped holds neither.
 RUN python3 -m venv tools \
     && python3 -m venv --without-pip /opt/contox-ingest
-COPY requirements/ requirements/
 # Of ours, core/kernels_native.pyx is compiled, for the interpreter and the OpenSSL of this base.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev libssl-dev python3-dev \
     && rm -rf /var/lib/apt/lists/*
-# Of others, wheels only, each by its hash: no build fetches what no lock names.
+COPY requirements/ requirements/
+# Of others, wheels only, each by its hash: pip fetches nothing that no lock names.
 RUN tools/bin/pip install --no-cache-dir --no-deps --only-binary :all: --require-hashes \
         --requirement requirements/build.lock \
     && tools/bin/pip --python /opt/contox-ingest/bin/python \
@@ -26,7 +26,8 @@ COPY . .
 RUN tools/bin/pip wheel --no-cache-dir --no-index --no-deps --no-build-isolation \
         --wheel-dir wheels . \
     && tools/bin/pip --python /opt/contox-ingest/bin/python \
-        install --no-cache-dir --no-index --no-deps wheels/*.whl
+        install --no-cache-dir --no-index --no-deps wheels/*.whl \
+    && /opt/contox-ingest/bin/python -I -c 'from core.kernels import NATIVE; assert NATIVE'
 
 FROM ${BASE}
 # The user has a number, by which orchestrators tell that it is not root, and owns /data alone.

@@ -40,8 +40,10 @@ test-redis: setup  ## the tests that need a queue, on REDIS_SERVER instead of Va
 
 test-sanitized: setup  ## the native kernels' tests under AddressSanitizer and UBSan (needs gcc)
 	rm -rf build/sanitized && mkdir -p build/sanitized && cp -r core tests pyproject.toml setup.py README.md build/sanitized
+	rm -f build/sanitized/core/*.so  # or an old one might be what is tested
 	cd build/sanitized && CFLAGS="-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all" \
 		$(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace --force
+	grep --quiet __asan_init build/sanitized/core/kernels_native.*.so  # it was built, and so
 	cd build/sanitized && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 		PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
 		$(CURDIR)/$(BIN)/python -m pytest tests/core/test_kernels.py $(ARGS)

@@ -27,7 +27,7 @@ from gateway.endpoint import Endpoint
 from gateway.head_template import template_of
 from gateway.keyring import Credentials, Keyring
 from gateway.lane import Lane
-from gateway.ones import Ones, Served
+from gateway.ones import Ones, Waiting
 from gateway.plain_head import END, PlainHead, read_plain
 from gateway.publisher import Publisher
 from gateway.quotas import Quotas
@@ -74,7 +74,7 @@ class Untold:
     """A connection of nobody."""
 
     def told(self, response: bytes, now_s: float) -> None:
-        """See gateway.ones.Served."""
+        """See gateway.ones.Waiting."""
 
 
 class Rig(NamedTuple):
@@ -173,7 +173,7 @@ def stages_of(parts: Rig) -> dict[str, Callable[[], int]]:
     assert all(sink.written.startswith(b"HTTP/1.1 202 ") for sink in sinks)
     kept = Kept()
     usual = _usual(parts, kept, lambda _ones, _durability: None)
-    arrived = [(cast("Served", Untold()), head, body) for head, body in asked]
+    arrived = [(cast("Waiting", Untold()), head, body) for head, body in asked]
     assert usual.take(arrived) == []
     bundle = kept.bundle
     return {

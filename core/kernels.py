@@ -1,4 +1,4 @@
-"""What each request runs over its bytes, and nothing else: no object of ours, no rule, no state.
+"""What each request runs over its bytes: no order of checks, no settings, nothing that changes.
 
 Requirements  The interpreter and the heap cost a request more than the work itself does; yet the
               gateway must run wherever Python does, and its path must be read in one language.

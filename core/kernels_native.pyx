@@ -5,6 +5,7 @@ SHA-256 is OpenSSL's, by its functions on a plain struct: a key is 64 bytes of s
 object, where a context of the newer interface would be several objects, each far away in memory.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_CheckExact, PyByteArray_GET_SIZE
 from cpython.bytes cimport (
@@ -61,11 +62,12 @@ for _byte in range(128):
     )
 
 
+@cython.auto_pickle(False)  # it is a secret
 cdef class Key:
     cdef uint32_t inner[8]
     cdef uint32_t outer[8]
 
-    def __init__(self, bytes block not None):
+    def __cinit__(self, bytes block not None):
         if PyBytes_GET_SIZE(block) != BLOCK:
             raise ValueError(f"a key's block has {BLOCK} bytes")
         _state(self.inner, block, 0x36)
@@ -152,6 +154,7 @@ cdef inline bint _are(unsigned char kind, const char *text, Py_ssize_t size) noe
     return kinds != 0
 
 
+@cython.auto_pickle(False)
 cdef class HeadTemplate:
     cdef bytes raw
     cdef Py_ssize_t size
@@ -161,7 +164,7 @@ cdef class HeadTemplate:
     cdef Py_ssize_t digits, digits_end, length, length_end
     cdef object content_type, content_encoding
 
-    def __init__(self, bytes raw not None, spans, content_type, content_encoding):
+    def __cinit__(self, bytes raw not None, spans, content_type, content_encoding):
         cdef Py_ssize_t at = 0
         self.raw, self.size = raw, len(raw)
         (
@@ -273,6 +276,8 @@ cdef inline char *_put(char *to, const char *text, Py_ssize_t size) noexcept:
 def counts_as_arguments(dict counts not None):
     cdef Py_ssize_t size = 0, length, number, digits
     for name, count in counts.items():
+        if type(count) is not int:  # it is read twice, and must be the same
+            raise TypeError("a count is an int")
         length, number = _check_ascii(name), count
         if number < 0:
             raise ValueError("a count is none or more")

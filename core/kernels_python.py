@@ -15,7 +15,6 @@ from core.head import Head
 from core.words import IDENTIFIER, WORD_BYTES, is_name
 
 MARK = b"sha256="  # what a signature begins with
-DIGEST_DIGITS = 64
 BLOCK_BYTES = 64  # of SHA-256
 IPAD, OPAD = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 COPIED_BYTES_MAX = 4096  # up to here joining costs less than a second update

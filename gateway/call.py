@@ -64,6 +64,10 @@ class Call:
         """Whether no more may come."""
         return self._entries >= CALL_ENTRIES_MAX
 
+    def has_room(self, entries: int) -> bool:
+        """Whether that many more may come."""
+        return self._entries + entries <= CALL_ENTRIES_MAX
+
     def add(self, entry: Entry, receipt: Receipt, *, bytes_max: int) -> int:
         """Take one more in, and return its bytes. Raises Unavailable if they are too many."""
         header, body = encode_header(entry), entry.body

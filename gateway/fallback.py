@@ -10,7 +10,7 @@ from core.codec import Entry
 from core.errors import Reason, Unavailable
 from core.ports import Bundle, Receipt
 from gateway.publisher import Publisher
-from gateway.receipts import appended
+from gateway.receipts import appended, refuse_each
 from gateway.spool import Spool
 
 
@@ -58,8 +58,7 @@ class _BundleOrSpool:
 
     def refused(self, error: Unavailable) -> None:
         """See core.ports.Receipt."""
-        for _, receipt in self.each():
-            receipt.refused(Unavailable(error.reason))
+        refuse_each(self, error.reason)
 
     def each(self) -> Iterator[tuple[Entry, Receipt]]:
         """See core.ports.Bundle."""

@@ -15,7 +15,7 @@ class KeepAlive:
         self._loop = loop
         self._close_if_idle = close_if_idle
         self._timer: asyncio.TimerHandle | None = None
-        self.since_s = loop.time()  # when something was last asked
+        self.since_s = loop.time()  # when something was last answered
 
     def start(self) -> None:
         """Look from now on, until `end`."""

@@ -90,6 +90,8 @@ class _Shelf(dict[str, tuple[Credentials, float]]):
         self.drop(project_id)
         while len(self) >= self._entries_max:
             self.drop(next(iter(self)))
+        if project_id in self._found:  # on another shelf
+            self._dropped(project_id)
         self[project_id] = self._found[project_id] = credentials, expires_s
 
     def drop(self, project_id: str) -> None:

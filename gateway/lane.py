@@ -157,7 +157,7 @@ class Lane(asyncio.Protocol):
             self._connections.ready.add(self)
 
     def told(self, response: bytes, now_s: float) -> None:
-        """See gateway.ones.Served."""
+        """See gateway.ones.Waiting."""
         self.turn.busy = False
         self._keep_alive.since_s = now_s
         if self._connections.leaving:
@@ -256,6 +256,7 @@ class Lane(asyncio.Protocol):
         self._transport.write(response)
         if close:
             self._closing = True
+            self._keep_alive.end()
             self._buffer = b""
             self._pause_reading(False)
             self._loop.call_later(LINGER_S if linger else 0, self._transport.close)

@@ -1,7 +1,7 @@
 """Requests of one event each that are appended together, and answered together."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 from core.body import Form
 from core.codec import Entry
@@ -9,6 +9,7 @@ from core.compression import Encoding
 from core.errors import Unavailable
 from core.ports import Receipt
 from gateway.admission import Admitted
+from gateway.receipts import refuse_each
 from gateway.standings import Standing
 
 
@@ -19,8 +20,8 @@ class Resumable(Receipt, Protocol):
         """Go on with a request that was admitted elsewhere; its append is under way."""
 
 
-class Served(Protocol):
-    """A connection."""
+class Waiting(Protocol):
+    """A connection whose request is not answered yet."""
 
     @property
     def turn(self) -> Resumable:
@@ -33,15 +34,9 @@ class Served(Protocol):
         """Close the connection at once: there is a bug."""
 
 
-class One(NamedTuple):
-    """A request. Built as a tuple, field by field: its own constructor takes twice as long."""
-
-    served: Served
-    standing: Standing
-    event_id: str
-    body: bytes
-    timestamp_s: int
-    mac: bytes
+# Whose request it is; what its project needs; the event's id; body; time as signed; MAC. A tuple,
+# since a named one takes twice as long to make.
+One = tuple["Waiting", Standing, str, bytes, int, bytes]
 
 
 class Ones:
@@ -74,7 +69,7 @@ class Ones:
         self.now_ms = now_ms
         self.started_s = started_s
         self._told = told
-        self.ones: list[tuple[Any, ...]] = []
+        self.ones: list[One] = []
         self.entries = 0
         self.pieces: list[bytes] = []
         self.events: dict[str, int] = {}
@@ -87,12 +82,11 @@ class Ones:
 
     def refused(self, error: Unavailable) -> None:
         """See core.ports.Receipt."""
-        for _, receipt in self.each():
-            receipt.refused(Unavailable(error.reason))
+        refuse_each(self, error.reason)
 
     def each(self) -> Iterator[tuple[Entry, Receipt]]:
         """See core.ports.Bundle."""
-        for served, standing, event_id, body, timestamp_s, mac in self.ones:
+        for waiting, standing, event_id, body, timestamp_s, mac in self.ones:
             entry = Entry(
                 standing.project,
                 standing.session,
@@ -104,6 +98,6 @@ class Ones:
                 mac,
                 body,
             )
-            turn: Resumable = served.turn
+            turn: Resumable = waiting.turn
             turn.resume(Admitted([event_id], [], entry), self.started_s)
             yield entry, turn

@@ -86,6 +86,9 @@ class Publisher:
             put_each(self, bundle)
             return
         call = self._gathered.get(bundle.partition)
+        if call is not None and not call.has_room(bundle.entries):
+            self._calls.append(self._gathered.pop(bundle.partition))
+            call = None
         if call is None:
             call = self._gathered[bundle.partition] = Call(bundle.partition)
         call.add_all(bundle)

@@ -43,6 +43,15 @@ class Ready:
             asyncio.get_running_loop().call_soon(self._serve)
         self._waiting.append(served)
 
+    def _left_by_usual(self, taken: list[Any]) -> list[Any]:
+        try:
+            return self.usual(taken)
+        except Exception:  # said loudly; what has become of them is not known
+            log.exception(BUG)
+            for served, *_ in taken:
+                served.abort()
+            return []
+
     def _serve(self) -> None:
         waiting, self._waiting = self._waiting, []
         taken, begun = [], []
@@ -53,7 +62,7 @@ class Ready:
             except Exception:  # said loudly, and no reason to leave the others waiting
                 log.exception(BUG)
                 served.abort()
-        for served, head, body in self.usual(taken):
+        for served, head, body in self._left_by_usual(taken):
             try:
                 if served.turn.begin(head, body):
                     begun.append(served)

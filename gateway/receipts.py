@@ -5,8 +5,12 @@ from collections.abc import Coroutine
 from typing import Any
 
 from core.codec import Entry
-from core.errors import Unavailable
+from core.errors import Reason, Unavailable
 from core.ports import Bundle, EventQueue, Receipt
+from runtime.log import get_log
+
+log = get_log()
+BUG = "a request was not answered"
 
 
 class Awaited:
@@ -53,7 +57,22 @@ def put_each(queue: EventQueue, bundle: Bundle) -> None:
         try:
             queue.put(entry, receipt)
         except Unavailable as error:
-            receipt.refused(error)
+            _refuse(receipt, error)
+        except Exception:  # said loudly, and no reason to leave the others waiting
+            log.exception(BUG)
+
+
+def refuse_each(bundle: Bundle, reason: Reason) -> None:
+    """Tell all of a bundle's receipts that nothing of it is acknowledged."""
+    for _, receipt in bundle.each():
+        _refuse(receipt, Unavailable(reason))  # an error of its own for each
+
+
+def _refuse(receipt: Receipt, error: Unavailable) -> None:
+    try:
+        receipt.refused(error)
+    except Exception:  # said loudly, and no reason to leave the others waiting
+        log.exception(BUG)
 
 
 async def appended(queue: EventQueue, entry: Entry) -> str:

@@ -36,9 +36,9 @@ def render_ones(durability: str, ones: Iterable[tuple[str, str]]) -> list[bytes]
     ]
 
 
-def closing(response: bytes) -> bytes:
+def closing(rendered: bytes) -> bytes:
     """The same response, with `Connection: close`."""
-    return response.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
+    return rendered.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n", 1)
 
 
 @lru_cache(maxsize=64)

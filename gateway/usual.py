@@ -25,7 +25,7 @@ from core.ports import EventQueue
 from core.settings import Settings
 from gateway.backlog import Backlog
 from gateway.call import CRLF
-from gateway.ones import Ones, Served
+from gateway.ones import Ones, Waiting
 from gateway.quotas import Quotas
 from gateway.standings import Standing, Standings
 from runtime.log import get_log
@@ -36,7 +36,7 @@ ONES_MAX = 250  # in a bundle
 JSON = frozenset((b"application/json", b"application/json; charset=utf-8"))
 STAMPS_MAX = 1_000  # texts of timestamps that are remembered for a second
 NOBODY = 0.0  # when the decoy has expired
-Request = tuple[Served, Head, bytes]
+Request = tuple[Waiting, Head, bytes]
 
 
 class Moment(NamedTuple):
@@ -156,14 +156,22 @@ class Usual:
 
     def _next(self, full: Ones | None, partition: int, moment: Moment) -> Ones:
         """A partition's next bundle, after one that is full."""
-        if full is not None:
-            self._put(full)
         ones = moment.bundles[partition] = Ones(
             partition, now_ms=moment.now_ms, started_s=moment.started_s, told=self._told
         )
+        if full is not None:
+            self._put(full)
         return ones
 
     def _put(self, ones: Ones) -> None:
+        try:
+            self._put_all(ones)
+        except Exception:  # a bug, said loudly; what has become of them is not known
+            log.exception(BUG)
+            for one in ones.ones:
+                one[0].abort()
+
+    def _put_all(self, ones: Ones) -> None:
         ones.size = sum(map(len, ones.pieces))
         ones.body_bytes = sum(map(len, ones.pieces[1::3]))
         ones.entries = len(ones.ones)

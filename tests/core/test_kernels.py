@@ -5,10 +5,12 @@ they are.
 """
 
 import hmac
+import pickle
 import re
 import sys
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
+from itertools import count
 from types import ModuleType
 
 import msgspec
@@ -32,6 +34,17 @@ VALUES = [b"proj_1", b"1705312200", b"0" * 64, b"774"]
 SPANS = [(RAW.index(value), RAW.index(value) + len(value)) for value in VALUES]
 twins = pytest.mark.parametrize("twin", TWINS)
 SOME = st.binary(max_size=200)
+
+
+class Other(int):
+    """A number that says another one each time that it is asked."""
+
+    def __index__(self) -> int:
+        """Another one."""
+        return next(NUMBERS)
+
+
+NUMBERS = count(1)
 
 
 def test_all_are_compiled_or_none() -> None:
@@ -114,6 +127,13 @@ def test_signatures_that_differ(twin: ModuleType, at: int, put: bytes) -> None:
     signature = b"sha256=" + key.mac(b"1", b"{}").hex().encode()
     changed = signature[:at] + put + signature[at + len(put) + 1 :]
     assert (key.proves(changed, b"1", b"{}") is None) is (changed != signature)
+
+
+@twins
+def test_keys_are_not_pickled(twin: ModuleType) -> None:
+    """What a key is made of is a secret."""
+    with pytest.raises(TypeError, match="pickle"):
+        pickle.dumps(twin.Key(b"k" * 64))
 
 
 @twins
@@ -227,6 +247,7 @@ def test_is_well_formed(twin: ModuleType, name: str, payload: bytes, identity: s
         pytest.param("response", (b"", "", ("a", None)), id="nothing in a text"),
         pytest.param("counts_as_arguments", ({"a": -1},), id="less than nothing"),
         pytest.param("counts_as_arguments", ({b"a": 1},), id="bytes for a name"),
+        pytest.param("counts_as_arguments", ({"a": Other()},), id="a number that may change"),
         pytest.param("response", (b"", "", ["a"]), id="a list of texts"),
         pytest.param("openings", (bytearray(b"{}"),), id="bytes that may change"),
         pytest.param("is_well_formed", (b"name", msgspec.Raw(b"{}"), None), id="bytes for a name"),
@@ -245,6 +266,15 @@ def test_what_is_compiled_checks_its_arguments(
     for native in TWINS[1:]:
         with pytest.raises((TypeError, ValueError)):
             getattr(native, function)(*arguments)
+
+
+@pytest.mark.parametrize("name", ["Key", "HeadTemplate"])
+def test_nothing_is_made_without_its_arguments(name: str) -> None:
+    """There is no way around what checks them."""
+    for native in TWINS[1:]:
+        kind = getattr(native, name)
+        with pytest.raises(TypeError):
+            kind.__new__(kind)
 
 
 @pytest.mark.parametrize(("buffer", "at"), [(RAW[:-1], 0), (RAW, 1), (RAW, -1), (b"", 0)])

@@ -5,9 +5,9 @@ import pytest
 
 from core.codec import encode_header
 from core.errors import Reason, Unavailable
-from gateway.call import Call
+from gateway.call import CALL_ENTRIES_MAX, Call
 from gateway.resp import bulk
-from tests.contracts.event_queue import ENTRY, Noted
+from tests.contracts.event_queue import ENTRY, Bundled, Noted
 
 
 def test_packed() -> None:
@@ -57,3 +57,12 @@ def test_one_that_cannot_be_told() -> None:
         assert durability == "memory"
         assert isinstance(error, Unavailable)
         assert error.reason is Reason.BACKLOG_FULL
+
+
+def test_room() -> None:
+    """It has room for as many entries as its bound, and no more."""
+    call = Call(0)
+    call.add_all(Bundled([ENTRY] * 600))
+    assert call.has_room(CALL_ENTRIES_MAX - 600)
+    assert not call.has_room(CALL_ENTRIES_MAX - 599)
+    assert not call.is_full

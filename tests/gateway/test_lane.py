@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from core.codec import Entry
+from core.errors import Reason, Rejected
 from gateway import keep_alive
 from gateway import lane as module
 from gateway.lane import Lane
@@ -145,4 +146,16 @@ async def test_forgotten(running: Running, monkeypatch: pytest.MonkeyPatch) -> N
     reader, writer = await asyncio.open_connection("127.0.0.1", running.gateway.port)
     async with asyncio.timeout(5):
         assert await reader.read() == b""
+    writer.close()
+
+
+async def test_time_to_read_a_refusal(running: Running) -> None:
+    """A connection that is about to close after a refusal is not closed before, for being idle."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", running.gateway.port)
+    await until(lambda: len(running.gateway.connections._open) == 1)
+    (lane,) = running.gateway.connections._open
+    assert isinstance(lane, Lane)
+    lane.cut(Rejected(Reason.REQUEST_TIMEOUT))
+    assert lane._keep_alive._timer is None
+    assert (await read_reply(reader)).status == 408
     writer.close()

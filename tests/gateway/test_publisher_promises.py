@@ -14,11 +14,11 @@ from core.codec import decode
 from core.errors import Reason, Unavailable
 from core.metrics import Metric
 from core.partitions import ledger_key, stream_key
-from gateway.call import CALL_ENTRIES_MAX
+from gateway.call import CALL_ENTRIES_MAX, Call
 from runtime.ledger import read_book
 from runtime.queue import open_queue
 from tests.conftest import QueueServer
-from tests.contracts.event_queue import ENTRY, entry
+from tests.contracts.event_queue import ENTRY, Bundled, Noted, entry
 from tests.gateway.conftest import is_connected, publishing, until
 
 
@@ -130,3 +130,26 @@ async def test_large_group_is_split(queue: Redis, shared_queue_server: QueueServ
         await asyncio.gather(*(publisher.append(entry(n)) for n in range(count)))
     found = [decode(fields).session for _, fields in await queue.xrange(stream_key(0))]
     assert found == [f"sess_{n}" for n in range(count)]
+
+
+async def test_bundles_are_within_the_bound(
+    queue: Redis, shared_queue_server: QueueServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same of bundles: one that does not fit begins the next call."""
+    sizes: list[int] = []
+    packed = Call.packed
+    monkeypatch.setattr(
+        Call, "packed", lambda self, ledger: sizes.append(len(self)) or packed(self, ledger)
+    )
+    entries = [entry(n) for n in range(5 * 250)]
+    bundles = [Bundled(entries[at : at + 250]) for at in range(0, len(entries), 250)]
+    single = Noted()
+    async with publishing(shared_queue_server.url) as publisher:
+        await is_connected(publisher)
+        publisher.put(ENTRY, single)
+        for bundle in bundles:
+            publisher.put_all(bundle)
+        await until(lambda: len(bundles[-1].told()) == 250)
+    assert sizes == [751, 500]
+    found = [decode(fields).session for _, fields in await queue.xrange(stream_key(0))]
+    assert found == [ENTRY.session, *(one.session for one in entries)]

@@ -99,3 +99,16 @@ async def test_asked_twice(running: Running, producer: Producer) -> None:
         assert (await read_reply(reader)).status == 202
     writer.close()
     assert len(await running.entries()) == 3
+
+
+async def test_bug_of_the_usual(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where it is not known what has become of requests, their connections are closed."""
+    told: Told = []
+    ready = Ready()
+    ready.usual = lambda taken: taken[len(taken)]
+    for name in ("a", "b"):
+        ready.add(Noted(told, name, b"1"))
+    ready.add(Noted(told, "idle"))
+    await asyncio.sleep(0)
+    assert told[3:] == [("a", "is aborted"), ("b", "is aborted")]
+    assert "IndexError" in "".join(capsys.readouterr())

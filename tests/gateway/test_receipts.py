@@ -6,8 +6,8 @@ import pytest
 
 from core.errors import Reason, Unavailable
 from core.testing import MemoryQueue
-from gateway.receipts import Awaited, appended
-from tests.contracts.event_queue import ENTRY
+from gateway.receipts import Awaited, appended, put_each, refuse_each
+from tests.contracts.event_queue import ENTRY, Bundled, Noted
 
 
 async def test_appended() -> None:
@@ -28,3 +28,27 @@ async def test_nobody_waits(tell: str) -> None:
     getattr(receipt, tell)(what)
     await asyncio.sleep(0)
     assert receipt.done.cancelled()
+
+
+class Broken(Noted):
+    """A Receipt with a bug."""
+
+    def refused(self, error: Unavailable) -> None:
+        """Breaks its promise."""
+        raise ZeroDivisionError("a bug")
+
+
+@pytest.mark.parametrize("way", ["put", "refuse"])
+def test_one_that_cannot_be_told(way: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A receipt of a bundle that raises keeps no other from being told, and none is told twice."""
+    queue, bundle = MemoryQueue("memory"), Bundled([ENTRY] * 3)
+    queue.failing = Unavailable(Reason.QUEUE_UNAVAILABLE)
+    bundle.ones[1] = (ENTRY, Broken())
+    if way == "put":
+        put_each(queue, bundle)
+    else:
+        refuse_each(bundle, Reason.QUEUE_UNAVAILABLE)
+    told = [noted.told for _, noted in bundle.ones]
+    reasons = [[error.reason for error in each if isinstance(error, Unavailable)] for each in told]
+    assert reasons == [[Reason.QUEUE_UNAVAILABLE], [], [Reason.QUEUE_UNAVAILABLE]]
+    assert "a bug" in "".join(capsys.readouterr())

@@ -49,11 +49,11 @@ class NotedConnection:
         self.aborted = False
 
     def told(self, response: bytes, now_s: float) -> None:
-        """See gateway.ones.Served."""
+        """See gateway.ones.Waiting."""
         self.responses.append(response)
 
     def abort(self) -> None:
-        """See gateway.ones.Served."""
+        """See gateway.ones.Waiting."""
         self.aborted = True
 
 
@@ -233,3 +233,28 @@ async def test_second_signature(running: Running, producer: Producer) -> None:
     both: Headers = {"X-Contox-Signature": b"sha256=" + b"0" * 64 + b", " + right}
     for _ in range(2):
         assert (await producer.post(changed=both, timestamp=NOW)).status == 202
+
+
+async def test_bug_in_the_queue(
+    running: Running,
+    bundles: list[Bundle],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A bundle that the queue breaks on is put once, and its connections are closed; others are
+    not touched."""
+    put: list[Bundle] = []
+
+    def put_all(bundle: Bundle) -> None:
+        put.append(bundle)
+        if len(put) == 1:
+            raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(module, "ONES_MAX", 2)
+    monkeypatch.setattr(running.gateway.usual._queue, "put_all", put_all)
+    requests = [request(asked(running.producer, EVENT), EVENT) for _ in range(5)]
+    assert running.gateway.usual.take(requests) == []
+    assert [bundle.entries for bundle in put] == [2, 2, 1]
+    aborted = [waiting.aborted for waiting, _, _ in requests]  # type: ignore[attr-defined]
+    assert aborted == [True, True, False, False, False]
+    assert "a bug" in "".join(capsys.readouterr())
