@@ -19,26 +19,15 @@ __all__ = [
 ]
 
 try:
-    from core.kernels_native import (
-        HeadTemplate,
-        Key,
-        counts_as_arguments,
-        entry_start,
-        is_well_formed,
-        openings,
-        response,
-    )
+    import core.kernels_native as chosen
+except ImportError:  # it was not built, or not for this machine; NATIVE says so
+    import core.kernels_python as chosen  # type: ignore[no-redef]
 
-    NATIVE = True
-except ImportError:
-    from core.kernels_python import (  # type: ignore[assignment]
-        HeadTemplate,
-        Key,
-        counts_as_arguments,
-        entry_start,
-        is_well_formed,
-        openings,
-        response,
-    )
-
-    NATIVE = False
+NATIVE = chosen.__name__ == "core.kernels_native"
+HeadTemplate = chosen.HeadTemplate
+Key = chosen.Key
+counts_as_arguments = chosen.counts_as_arguments
+entry_start = chosen.entry_start
+is_well_formed = chosen.is_well_formed
+openings = chosen.openings
+response = chosen.response

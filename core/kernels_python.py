@@ -41,19 +41,18 @@ class Key:
 
     def mac(self, timestamp: bytes, body: bytes) -> bytes:
         """The 32 bytes that a request is signed with."""
-        inner, outer = self._inner.copy(), self._outer.copy()
         if len(body) < COPIED_BYTES_MAX:
-            inner.update(timestamp + b"." + body)
-        else:
-            inner.update(timestamp + b".")
-            inner.update(body)
-        outer.update(inner.digest())
-        return outer.digest()
+            return self._over(timestamp + b"." + body)
+        return self._over(timestamp + b".", body)
 
     def mac_over(self, text: bytes) -> bytes:
         """The 32 bytes of HMAC-SHA256 over a text as it is."""
+        return self._over(text)
+
+    def _over(self, *texts: bytes) -> bytes:
         inner, outer = self._inner.copy(), self._outer.copy()
-        inner.update(text)
+        for text in texts:
+            inner.update(text)
         outer.update(inner.digest())
         return outer.digest()
 

@@ -9,6 +9,7 @@ from core.kernels import counts_as_arguments
 from core.ledger import ACCEPTED, ENTRIES, field
 from core.partitions import ledger_key, stream_key
 from core.ports import Bundle, Receipt
+from gateway.receipts import refuse
 from gateway.resp import bulk
 from runtime.log import get_log
 
@@ -89,11 +90,8 @@ class Call:
         self._receipts.append(bundle)
         self._entries += bundle.entries
         events = self._events
-        if not events:
-            events.update(bundle.events)
-        else:
-            for name, count in bundle.events.items():
-                events[name] = events.get(name, 0) + count
+        for name, count in bundle.events.items():
+            events[name] = events.get(name, 0) + count
         self.size += bundle.size
 
     def packed(self, ledger_id: str) -> list[bytes]:
@@ -116,10 +114,7 @@ class Call:
     def refused(self, reason: Reason) -> None:
         """The same, with an error of its own for each."""
         for receipt in self._receipts:
-            try:
-                receipt.refused(Unavailable(reason))
-            except Exception:  # said loudly, and no reason to leave the others waiting
-                log.exception(BUG)
+            refuse(receipt, Unavailable(reason))
 
 
 @lru_cache(1024)

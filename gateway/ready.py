@@ -46,7 +46,7 @@ class Ready:
     def _left_by_usual(self, taken: list[Any]) -> list[Any]:
         try:
             return self.usual(taken)
-        except Exception:  # said loudly; what has become of them is not known
+        except Exception:  # a bug; it is not known which of them it has kept, to be answered
             log.exception(BUG)
             for served, *_ in taken:
                 served.abort()

@@ -57,21 +57,22 @@ def put_each(queue: EventQueue, bundle: Bundle) -> None:
         try:
             queue.put(entry, receipt)
         except Unavailable as error:
-            _refuse(receipt, error)
-        except Exception:  # said loudly, and no reason to leave the others waiting
+            refuse(receipt, error)
+        except Exception:  # of a receipt that `put` has told: a bug, and not the others' fault
             log.exception(BUG)
 
 
 def refuse_each(bundle: Bundle, reason: Reason) -> None:
     """Tell all of a bundle's receipts that nothing of it is acknowledged."""
     for _, receipt in bundle.each():
-        _refuse(receipt, Unavailable(reason))  # an error of its own for each
+        refuse(receipt, Unavailable(reason))  # an error of its own for each
 
 
-def _refuse(receipt: Receipt, error: Unavailable) -> None:
+def refuse(receipt: Receipt, error: Unavailable) -> None:
+    """Tell a receipt; one that cannot be told is a bug, and not the others' fault."""
     try:
         receipt.refused(error)
-    except Exception:  # said loudly, and no reason to leave the others waiting
+    except Exception:  # the others are still waiting to be told
         log.exception(BUG)
 
 

@@ -166,7 +166,7 @@ class Usual:
     def _put(self, ones: Ones) -> None:
         try:
             self._put_all(ones)
-        except Exception:  # a bug, said loudly; what has become of them is not known
+        except Exception:  # a bug; nobody else would tell them, appended or not
             log.exception(BUG)
             for one in ones.ones:
                 one[0].abort()
