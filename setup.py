@@ -1,4 +1,4 @@
-"""Builds core/kernels_native.pyx; everything else about the package is in pyproject.toml.
+"""Builds core/*_native.pyx; everything else about the package is in pyproject.toml.
 
 Where there is no C compiler, or no header of OpenSSL or Python, the package is installed without.
 """
@@ -6,16 +6,18 @@ Where there is no C compiler, or no header of OpenSSL or Python, the package is 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-(native,) = cythonize(
+natives = cythonize(
     [
         Extension(
-            "core.kernels_native",
-            ["core/kernels_native.pyx"],
+            f"core.{name}",
+            [f"core/{name}.pyx"],
             libraries=["crypto"],
             extra_compile_args=["-O3", "-Wno-deprecated-declarations"],
         )
+        for name in ("kernels_native", "usual_native")
     ],
     build_dir="build/native",
 )
-native.optional = True  # cythonize would forget it
-setup(ext_modules=[native])
+for native in natives:
+    native.optional = True  # cythonize would forget it
+setup(ext_modules=natives)

@@ -33,6 +33,7 @@ from gateway.publisher import Publisher
 from gateway.quotas import Quotas
 from gateway.sessions import Sessions, _Open
 from gateway.standings import Standings
+from gateway.tallies import Tallies
 from gateway.tier import Tier
 from gateway.usual import Usual
 from gateway.wire import Wire
@@ -113,7 +114,7 @@ def rig() -> Rig:
     """A gateway that knows the project, connected to a server that is not there."""
     settings, meter = read({"CONTOX_ACK": "memory"}), Meter("gateway")
     nothing = cast("Any", None)  # what a warm request does not touch
-    standings = Standings(settings.partitions)
+    standings = Standings(Tallies(settings.partitions))
     keyring = Keyring(
         cache=nothing,
         projects=nothing,

@@ -26,7 +26,7 @@ NOT_STRUCTURE = bytes(set(range(256)) - set(STRUCTURE))
 WHITESPACE = b" \t\r\n"
 IS_NDJSON = {b"application/json": False, b"application/x-ndjson": True}  # as they are mostly sent
 
-_decode_event = msgspec.json.Decoder(Event).decode
+decode_event = msgspec.json.Decoder(Event).decode
 _decode_sourced = msgspec.json.Decoder(SourcedEvent).decode
 _decode_events = msgspec.json.Decoder(list[Event]).decode
 _decode_entry = msgspec.json.Decoder(list[Event | None]).decode
@@ -103,12 +103,12 @@ def read_events(form: Form, text: bytes) -> list[Event | None]:
     """
     try:
         if form is Form.SINGLE:
-            return [_decode_event(text)]
+            return [decode_event(text)]
         if form is Form.ARRAY:
             return _decode_entry(text)
         if form is Form.ENVELOPE:
             return [_decode_sourced(text)]
-        return [_decode_event(line) for line in _lines(text)]
+        return [decode_event(line) for line in _lines(text)]
     except msgspec.DecodeError as error:
         return decode_again(lambda hidden: read_events(form, hidden), text, error)
 
@@ -159,9 +159,9 @@ def parse_one(text: bytes, limits: Limits) -> Event:
         _check_structure(text, elements_max=len(text))
     try:
         try:
-            event = _decode_event(text)
+            event = decode_event(text)
         except msgspec.DecodeError as error:
-            event = decode_again(_decode_event, text, error)
+            event = decode_again(decode_event, text, error)
     except msgspec.ValidationError as error:
         raise Rejected(Reason.INVALID_EVENT, f"The event is not valid: {error}") from None
     except (msgspec.DecodeError, RecursionError) as error:

@@ -9,19 +9,10 @@ is a question that attackers ask.
 
 from collections.abc import Iterable
 
-import msgspec
-
 from core.errors import AuthFailure, unauthorized
+from core.kernels import Head
 
-
-class Head(msgspec.Struct, frozen=True, gc=False):
-    """Raw header values, `None` where the header is absent."""
-
-    project: bytes | None = None
-    timestamp: bytes | None = None
-    signature: bytes | None = None
-    content_type: bytes | None = None
-    content_encoding: bytes | None = None
+__all__ = ["FIELD_OF", "Head", "read_head"]
 
 
 FIELD_OF = {  # in the order of the fields

@@ -9,11 +9,11 @@ Cost          Whoever changes one changes the other.
 
 __all__ = [
     "NATIVE",
+    "Head",
     "HeadTemplate",
     "Key",
-    "counts_as_arguments",
-    "entry_start",
     "is_well_formed",
+    "only_request",
     "openings",
     "response",
 ]
@@ -24,10 +24,10 @@ except ImportError:  # it was not built, or not for this machine; NATIVE says so
     import core.kernels_python as chosen  # type: ignore[no-redef]
 
 NATIVE = chosen.__name__ == "core.kernels_native"
+Head = chosen.Head
 HeadTemplate = chosen.HeadTemplate
 Key = chosen.Key
-counts_as_arguments = chosen.counts_as_arguments
-entry_start = chosen.entry_start
 is_well_formed = chosen.is_well_formed
+only_request = chosen.only_request
 openings = chosen.openings
 response = chosen.response

@@ -14,8 +14,6 @@ from cpython.bytes cimport (
 from libc.stdint cimport uint32_t
 from libc.string cimport memcmp, memcpy
 
-from core.head import Head
-
 
 cdef extern from "openssl/sha.h" nogil:
     ctypedef struct SHA256_CTX:
@@ -35,16 +33,12 @@ cdef extern from "Python.h":
 
 
 cdef enum:
-    STATE = 32  # bytes of SHA-256's state, and of a digest
-    DIGITS = 64  # of a digest in hex
     BLOCK = 64  # bytes
     MARK = 7  # bytes of "sha256="
     NAME_MAX = 128
     ID_MAX = 64
     VALUES = 4
     COUNTED = 255  # at a time
-    FRAMES = 8  # bytes of RESP around two arguments' lengths
-    ARGUMENTS_FRAME = 10  # the same with both arguments' ends
     LENGTH_FRAME = 22  # bytes of HTTP around a body's length, its header's name included
     LENGTH_MAX = 18  # digits: no more fit
 
@@ -64,9 +58,6 @@ for _byte in range(128):
 
 @cython.auto_pickle(False)  # it is a secret
 cdef class Key:
-    cdef uint32_t inner[8]
-    cdef uint32_t outer[8]
-
     def __cinit__(self, bytes block not None):
         if PyBytes_GET_SIZE(block) != BLOCK:
             raise ValueError(f"a key's block has {BLOCK} bytes")
@@ -75,7 +66,7 @@ cdef class Key:
 
     def mac(self, bytes timestamp not None, bytes body not None):
         cdef unsigned char digest[STATE]
-        _mac(self, timestamp, body, digest)
+        _mac(self.inner, self.outer, timestamp, body, digest)
         return PyBytes_FromStringAndSize(<char *>digest, STATE)
 
     def mac_over(self, bytes text not None):
@@ -83,20 +74,32 @@ cdef class Key:
         cdef SHA256_CTX context
         _resume(&context, self.inner)
         SHA256_Update(&context, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
-        _finish(self, &context, digest)
+        _finish(self.outer, &context, digest)
         return PyBytes_FromStringAndSize(<char *>digest, STATE)
 
     def proves(self, bytes signature not None, bytes timestamp not None, bytes body not None):
         cdef unsigned char digest[STATE]
-        cdef char expected[MARK + DIGITS]
-        _mac(self, timestamp, body, digest)
-        memcpy(expected, b"sha256=", MARK)
-        _hex(expected + MARK, digest)
-        if PyBytes_GET_SIZE(signature) != MARK + DIGITS:
-            return None
-        if CRYPTO_memcmp(expected, PyBytes_AS_STRING(signature), MARK + DIGITS) != 0:
+        if not prove(self.inner, self.outer, signature, timestamp, body, digest):
             return None
         return PyBytes_FromStringAndSize(<char *>digest, STATE)
+
+
+cdef bint prove(
+    uint32_t *inner,
+    uint32_t *outer,
+    bytes signature,
+    bytes timestamp,
+    bytes body,
+    unsigned char *digest,
+) noexcept:
+    """Whether this is the signature of a request; digest: its MAC. None of the texts is None."""
+    cdef char expected[MARK + DIGITS]
+    _mac(inner, outer, timestamp, body, digest)
+    memcpy(expected, b"sha256=", MARK)
+    put_hex(expected + MARK, digest)
+    if PyBytes_GET_SIZE(signature) != MARK + DIGITS:
+        return False
+    return CRYPTO_memcmp(expected, PyBytes_AS_STRING(signature), MARK + DIGITS) == 0
 
 
 cdef void _state(uint32_t *state, bytes block, unsigned char pad) noexcept:
@@ -118,27 +121,29 @@ cdef inline void _resume(SHA256_CTX *context, uint32_t *state) noexcept:
     context.Nl = 8 * BLOCK
 
 
-cdef inline void _finish(Key key, SHA256_CTX *context, unsigned char *digest) noexcept:
+cdef inline void _finish(uint32_t *outer, SHA256_CTX *context, unsigned char *digest) noexcept:
     SHA256_Final(digest, context)
-    _resume(context, key.outer)
+    _resume(context, outer)
     SHA256_Update(context, digest, STATE)
     SHA256_Final(digest, context)
 
 
-cdef inline void _mac(Key key, bytes timestamp, bytes body, unsigned char *digest) noexcept:
+cdef inline void _mac(
+    uint32_t *inner, uint32_t *outer, bytes timestamp, bytes body, unsigned char *digest
+) noexcept:
     cdef SHA256_CTX context
-    _resume(&context, key.inner)
+    _resume(&context, inner)
     SHA256_Update(&context, PyBytes_AS_STRING(timestamp), PyBytes_GET_SIZE(timestamp))
     SHA256_Update(&context, b".", 1)
     SHA256_Update(&context, PyBytes_AS_STRING(body), PyBytes_GET_SIZE(body))
-    _finish(key, &context, digest)
+    _finish(outer, &context, digest)
 
 
-cdef inline void _hex(char *digits, const unsigned char *digest) noexcept:
+cdef void put_hex(char *to, const unsigned char *digest) noexcept:
     cdef Py_ssize_t at
     for at in range(STATE):
-        digits[2 * at] = _hex_digit(digest[at] >> 4)
-        digits[2 * at + 1] = _hex_digit(digest[at] & 15)
+        to[2 * at] = _hex_digit(digest[at] >> 4)
+        to[2 * at + 1] = _hex_digit(digest[at] & 15)
 
 
 cdef inline char _hex_digit(unsigned char value) noexcept:
@@ -154,6 +159,40 @@ cdef inline bint _are(unsigned char kind, const char *text, Py_ssize_t size) noe
     return kinds != 0
 
 
+@cython.freelist(256)
+@cython.no_gc  # it holds bytes alone
+@cython.auto_pickle(False)
+cdef class Head:
+    def __init__(
+        self,
+        bytes project=None,
+        bytes timestamp=None,
+        bytes signature=None,
+        bytes content_type=None,
+        bytes content_encoding=None,
+    ):
+        self.project, self.timestamp, self.signature = project, timestamp, signature
+        self.content_type, self.content_encoding = content_type, content_encoding
+
+    def _values(self):
+        return (
+            self.project,
+            self.timestamp,
+            self.signature,
+            self.content_type,
+            self.content_encoding,
+        )
+
+    def __eq__(self, other):
+        return self._values() == (<Head>other)._values() if type(other) is Head else NotImplemented
+
+    def __hash__(self):
+        return hash(self._values())
+
+    def __repr__(self):
+        return f"Head{self._values()}"
+
+
 @cython.auto_pickle(False)
 cdef class HeadTemplate:
     cdef bytes raw
@@ -162,9 +201,9 @@ cdef class HeadTemplate:
     cdef Py_ssize_t starts[VALUES + 1]
     cdef Py_ssize_t project, project_end, timestamp, timestamp_end
     cdef Py_ssize_t digits, digits_end, length, length_end
-    cdef object content_type, content_encoding
+    cdef bytes content_type, content_encoding, last  # timestamp that was read
 
-    def __cinit__(self, bytes raw not None, spans, content_type, content_encoding):
+    def __cinit__(self, bytes raw not None, spans, bytes content_type, bytes content_encoding):
         cdef Py_ssize_t at = 0
         self.raw, self.size = raw, len(raw)
         (
@@ -185,8 +224,6 @@ cdef class HeadTemplate:
         self.content_encoding = content_encoding
 
     def read(self, buffer, Py_ssize_t at):
-        cdef Py_ssize_t index, body_bytes = 0
-        cdef const char *own = PyBytes_AS_STRING(self.raw)
         cdef const char *text
         cdef Py_ssize_t size
         if PyBytes_CheckExact(buffer):
@@ -197,123 +234,90 @@ cdef class HeadTemplate:
             raise TypeError("bytes or a bytearray")
         if at < 0 or size - at < self.size:
             raise ValueError("the buffer is too short")
-        text += at
+        if not self.is_like(text + at):
+            return None
+        return self.head_of(text + at), self.length_of(text + at)
+
+    cdef bint is_like(self, const char *text) noexcept:
+        """Whether a head begins there that is like this one; as many bytes must be there."""
+        cdef const char *own = PyBytes_AS_STRING(self.raw)
+        cdef Py_ssize_t index
         for index in range(VALUES + 1):
             if memcmp(
                 text + self.starts[index],
                 own + self.starts[index],
                 self.ends[index] - self.starts[index],
             ) != 0:
-                return None
-        if not (
+                return False
+        return (
             _are(WORD, text + self.project, self.project_end - self.project)
             and _are(DIGIT, text + self.timestamp, self.timestamp_end - self.timestamp)
             and _are(ALPHANUMERIC, text + self.digits, self.digits_end - self.digits)
             and _are(DIGIT, text + self.length, self.length_end - self.length)
-        ):
-            return None
+        )
+
+    cdef Py_ssize_t length_of(self, const char *text) noexcept:
+        """How long the body is of a head that is like this one."""
+        cdef Py_ssize_t index, body_bytes = 0
         for index in range(self.length, self.length_end):
             body_bytes = 10 * body_bytes + (text[index] - c"0")
-        return Head(
-            text[self.project:self.project_end],
-            text[self.timestamp:self.timestamp_end],
-            text[self.digits - MARK:self.digits_end],
-            self.content_type,
-            self.content_encoding,
-        ), body_bytes
+        return body_bytes
+
+    cdef Head head_of(self, const char *text):
+        """A head that is like this one."""
+        cdef Head head = Head.__new__(Head)
+        cdef Py_ssize_t digits = self.timestamp_end - self.timestamp
+        if (
+            self.last is None
+            or memcmp(PyBytes_AS_STRING(self.last), text + self.timestamp, digits) != 0
+        ):
+            self.last = text[self.timestamp:self.timestamp_end]
+        head.project = text[self.project:self.project_end]
+        head.timestamp = self.last  # within a second they are alike, and hashed once
+        head.signature = text[self.digits - MARK:self.digits_end]
+        head.content_type = self.content_type
+        head.content_encoding = self.content_encoding
+        return head
 
 
-def entry_start(
-    bytes opening not None,
-    bytes middle not None,
-    bytes stamp not None,
-    bytes mac not None,
-    Py_ssize_t body_bytes,
-):
-    if PyBytes_GET_SIZE(mac) != STATE or body_bytes < 0:
-        raise ValueError(f"a MAC has {STATE} bytes, a body none or more")
-    cdef Py_ssize_t header = (
-        PyBytes_GET_SIZE(opening) + PyBytes_GET_SIZE(middle) + PyBytes_GET_SIZE(stamp) + DIGITS
-    )
-    cdef bytes start = PyBytes_FromStringAndSize(
-        NULL, FRAMES + _digits_of(header) + header + _digits_of(body_bytes)
-    )
-    cdef char *to = PyBytes_AS_STRING(start)
-    to = _put_number(_put(to, b"$", 1), header)
-    to = _put(to, b"\r\n", 2)
-    to = _put(to, PyBytes_AS_STRING(opening), PyBytes_GET_SIZE(opening))
-    to = _put(to, PyBytes_AS_STRING(middle), PyBytes_GET_SIZE(middle))
-    to = _put(to, PyBytes_AS_STRING(stamp), PyBytes_GET_SIZE(stamp))
-    _hex(to, <unsigned char *>PyBytes_AS_STRING(mac))
-    to = _put(to + DIGITS, b"\r\n$", 3)
-    _put(_put_number(to, body_bytes), b"\r\n", 2)
-    return start
-
-
-cdef inline int _digits_of(Py_ssize_t number) noexcept:
-    cdef int digits = 1
-    while number >= 10:
-        number //= 10
-        digits += 1
-    return digits
-
-
-cdef inline char *_put_number(char *to, Py_ssize_t number) noexcept:
-    cdef char *end = to + _digits_of(number)
-    cdef char *at = end
-    while at > to:
-        at -= 1
-        at[0] = c"0" + <char>(number % 10)
-        number //= 10
-    return end
-
-
-cdef inline char *_put(char *to, const char *text, Py_ssize_t size) noexcept:
-    memcpy(to, text, size)
-    return to + size
-
-
-def counts_as_arguments(dict counts not None):
-    cdef Py_ssize_t size = 0, length, number, digits
-    for name, count in counts.items():
-        if type(count) is not int:  # it is read twice, and must be the same
-            raise TypeError("a count is an int")
-        length, number = _check_ascii(name), count
-        if number < 0:
-            raise ValueError("a count is none or more")
-        digits = _digits_of(number)
-        size += ARGUMENTS_FRAME + _digits_of(length) + length + _digits_of(digits) + digits
-    cdef bytes arguments = PyBytes_FromStringAndSize(NULL, size)
-    cdef char *to = PyBytes_AS_STRING(arguments)
-    for name, count in counts.items():
-        length, number = PyUnicode_GET_LENGTH(name), count
-        to = _put(_put_number(_put(to, b"$", 1), length), b"\r\n", 2)
-        to = _put(to, <const char *>PyUnicode_1BYTE_DATA(name), length)
-        to = _put(_put_number(_put(to, b"\r\n$", 3), _digits_of(number)), b"\r\n", 2)
-        to = _put(_put_number(to, number), b"\r\n", 2)
-    return arguments
+def only_request(dict templates not None, buffer, Py_ssize_t body_bytes_max):
+    cdef HeadTemplate template
+    cdef const char *text
+    cdef Py_ssize_t size, body_bytes
+    if not PyBytes_CheckExact(buffer):
+        return None
+    text, size = PyBytes_AS_STRING(buffer), PyBytes_GET_SIZE(buffer)
+    for value in templates.values():
+        template = <HeadTemplate?>value
+        if template.size <= size and template.is_like(text):
+            body_bytes = template.length_of(text)
+            if body_bytes > body_bytes_max or template.size + body_bytes != size:
+                return None
+            body = PyBytes_FromStringAndSize(text + template.size, body_bytes)
+            return template.head_of(text), body
+    return None
 
 
 def response(bytes head not None, str request_id not None, tuple texts not None):
     cdef Py_ssize_t body = 0
-    _check_ascii(request_id)
+    check_ascii(request_id)
     for text in texts:
-        body += _check_ascii(text)
+        body += check_ascii(text)
     cdef Py_ssize_t id_size = PyUnicode_GET_LENGTH(request_id)
     cdef bytes whole = PyBytes_FromStringAndSize(
-        NULL, PyBytes_GET_SIZE(head) + id_size + LENGTH_FRAME + _digits_of(body) + body
+        NULL, PyBytes_GET_SIZE(head) + id_size + LENGTH_FRAME + digits_of(body) + body
     )
     cdef char *to = PyBytes_AS_STRING(whole)
-    to = _put(to, PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
-    to = _put(to, <const char *>PyUnicode_1BYTE_DATA(request_id), id_size)
-    to = _put(to, b"\r\nContent-Length: ", LENGTH_FRAME - 4)
-    to = _put(_put_number(to, body), b"\r\n\r\n", 4)
+    to = put(to, PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
+    to = put(to, <const char *>PyUnicode_1BYTE_DATA(request_id), id_size)
+    to = put(to, b"\r\nContent-Length: ", LENGTH_FRAME - 4)
+    to = put(put_number(to, body), b"\r\n\r\n", 4)
     for text in texts:
-        to = _put(to, <const char *>PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text))
+        to = put(to, <const char *>PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text))
     return whole
 
 
-cdef inline Py_ssize_t _check_ascii(str text) except -1:
+cdef Py_ssize_t check_ascii(str text) except -1:
     """Its length. Raises TypeError or ValueError, if it has none in ASCII."""
     if text is None:
         raise TypeError("no text")
@@ -322,19 +326,31 @@ cdef inline Py_ssize_t _check_ascii(str text) except -1:
     return PyUnicode_GET_LENGTH(text)
 
 
+cdef const unsigned char *characters_of(str text) noexcept:
+    """Those of a text that is ASCII."""
+    return PyUnicode_1BYTE_DATA(text)
+
+
 def openings(bytes text not None):
-    cdef const unsigned char *characters = <unsigned char *>PyBytes_AS_STRING(text)
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(text), start, at, found = 0
+    return count_openings(<unsigned char *>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+
+
+cdef Py_ssize_t count_openings(const unsigned char *text, Py_ssize_t size) noexcept:
+    cdef Py_ssize_t start, at, found = 0
     cdef unsigned char some
     for start in range(0, size, COUNTED):
         some = 0  # a byte, so that many are added at once
         for at in range(start, min(start + COUNTED, size)):
-            some += (characters[at] | 0x20) == c"{"  # "[" differs from it in that bit alone
+            some += (text[at] | 0x20) == c"{"  # "[" differs from it in that bit alone
         found += some
     return found
 
 
 def is_well_formed(str name not None, payload, str identity):
+    return well_formed(name, payload, identity)
+
+
+cdef bint well_formed(str name, payload, str identity) except -1:
     cdef Py_buffer view
     if not _is_word(name, NAME_MAX) or not (identity is None or _is_word(identity, ID_MAX)):
         return False

@@ -4,20 +4,20 @@ same."""
 import hashlib
 import hmac
 from binascii import hexlify
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from operator import itemgetter
 from struct import Struct
 
 import msgspec
 
-from core.head import Head
 from core.words import IDENTIFIER, WORD_BYTES, is_name
 
 MARK = b"sha256="  # what a signature begins with
 BLOCK_BYTES = 64  # of SHA-256
 IPAD, OPAD = (bytes(byte ^ pad for byte in range(256)) for pad in (0x36, 0x5C))
 COPIED_BYTES_MAX = 4096  # up to here joining costs less than a second update
+END = b"\r\n\r\n"  # of a head
 OPEN_BRACE = ord("{")
 Four = tuple[bytes, bytes, bytes, bytes]
 Span = tuple[int, int]
@@ -60,6 +60,16 @@ class Key:
         """The MAC of a request, if this text is its signature; compared in constant time."""
         mac = self.mac(timestamp, body)
         return mac if hmac.compare_digest(signature, MARK + hexlify(mac)) else None
+
+
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """The raw header values of a request that admission reads, `None` where one is absent."""
+
+    project: bytes | None = None
+    timestamp: bytes | None = None
+    signature: bytes | None = None
+    content_type: bytes | None = None
+    content_encoding: bytes | None = None
 
 
 class HeadTemplate:
@@ -106,22 +116,22 @@ class HeadTemplate:
         return head, int(length)
 
 
-def entry_start(opening: bytes, middle: bytes, stamp: bytes, mac: bytes, body_bytes: int) -> bytes:
-    """What precedes an entry's body in RESP: the header, as the parts and the MAC in hex, as one
-    argument, and the length of the next."""
-    header = opening + middle + stamp + hexlify(mac)
-    return b"$%d\r\n%b\r\n$%d\r\n" % (len(header), header, body_bytes)
+def only_request(
+    templates: Mapping[int, HeadTemplate], buffer: bytes | bytearray, body_bytes_max: int
+) -> tuple[Head, bytes] | None:
+    """The request that a buffer consists of, whole and with nothing behind it.
 
-
-def counts_as_arguments(counts: dict[str, int]) -> bytes:
-    """Names and numbers in turn, each an argument in RESP. Raises ValueError if a name is not
-    ASCII."""
-    return "".join(
-        [
-            f"${len(name)}\r\n{name}\r\n${len(number)}\r\n{number}\r\n"
-            for name, number in zip(counts, map(str, counts.values()), strict=True)
-        ]
-    ).encode("ascii")
+    None: it is another, or its head is like none of the templates', or its body is larger.
+    templates: of the sizes by which they are found.
+    """
+    size = buffer.find(END) + len(END)
+    template = templates.get(size)
+    if template is None or not isinstance(buffer, bytes):
+        return None
+    found = template.read(buffer, 0)
+    if found is None or found[1] > body_bytes_max or size + found[1] != len(buffer):
+        return None
+    return found[0], buffer[size:]
 
 
 def response(head: bytes, request_id: str, texts: tuple[str, ...]) -> bytes:

@@ -11,6 +11,7 @@ from core.codec import Entry
 from core.errors import Unavailable
 from core.event import Row
 from core.ledger import Totals
+from core.usual import Tally
 from core.words import IDENTIFIER
 
 
@@ -211,10 +212,9 @@ class Bundle(Receipt, Protocol):
     """Entries of one partition, ready to be sent; as a Receipt it stands for all of theirs."""
 
     partition: int
-    pieces: list[bytes]  # the entries' headers and bodies, as the queue reads them
+    wire: bytes | bytearray  # the entries' headers and bodies, each an argument in RESP
     entries: int
-    size: int  # of all pieces, in bytes
-    events: dict[str, int]  # in them, by the ledger's field that counts them
+    events: dict[Tally, int]  # in them, by the tally of their project
 
     def each(self) -> Iterator[tuple[Entry, Receipt]]:
         """The entries one by one, for whoever cannot take them together."""

@@ -5,12 +5,12 @@ from functools import lru_cache
 
 from core.codec import Entry, encode_header
 from core.errors import Reason, Unavailable
-from core.kernels import counts_as_arguments
-from core.ledger import ACCEPTED, ENTRIES, field
 from core.partitions import ledger_key, stream_key
 from core.ports import Bundle, Receipt
+from core.usual import Tally, counts_as_arguments, note
 from gateway.receipts import refuse
 from gateway.resp import bulk
+from gateway.tallies import Tallies
 from runtime.log import get_log
 
 log = get_log()
@@ -37,7 +37,6 @@ end
 return counts
 """
 BEFORE, CRLF = b"$%d\r\n%b\r\n$%d\r\n", b"\r\n"  # what is around an entry's body
-ENTRIES_ACCEPTED = field(ENTRIES, ACCEPTED)
 OPENING_ARGUMENTS = 7
 APPEND_SHA = hashlib.sha1(APPEND.encode(), usedforsecurity=False).hexdigest()
 
@@ -45,16 +44,26 @@ APPEND_SHA = hashlib.sha1(APPEND.encode(), usedforsecurity=False).hexdigest()
 class Call:
     """Gathers appends; then is sent once, and tells each of them how it went."""
 
-    __slots__ = ("_entries", "_events", "_pieces", "_receipts", "fields", "partition", "size")
+    __slots__ = (
+        "_counted",
+        "_entries",
+        "_events",
+        "_pieces",
+        "_receipts",
+        "_tallies",
+        "partition",
+        "size",
+    )
 
-    def __init__(self, partition: int) -> None:
+    def __init__(self, partition: int, tallies: Tallies) -> None:
         self.partition = partition
         self.size = 0  # bytes held
-        self.fields: list[str] = []  # the ledger's, in the order of the reply; once it is packed
-        self._pieces: list[bytes] = []  # the script's arguments on the wire
+        self._tallies = tallies
+        self._counted: list[Tally] = []  # in the order of the reply; once it is packed
+        self._pieces: list[bytes | bytearray] = []  # the script's arguments on the wire
         self._receipts: list[Receipt] = []
         self._entries = 0
-        self._events: dict[str, int] = {}  # by the ledger's field
+        self._events: dict[Tally, int] = {}
 
     def __len__(self) -> int:
         """The appends in it."""
@@ -79,32 +88,38 @@ class Call:
         self._pieces += (before, body, CRLF)
         self._receipts.append(receipt)
         self._entries += 1
-        events, name = self._events, field(entry.project, ACCEPTED)
-        events[name] = events.get(name, 0) + entry.count
+        events, tally = self._events, self._tallies.of(entry.project)
+        events[tally] = events.get(tally, 0) + entry.count
         self.size += size
         return size
 
     def add_all(self, bundle: Bundle) -> None:
         """Take all of a bundle in."""
-        self._pieces += bundle.pieces
+        self._pieces.append(bundle.wire)
         self._receipts.append(bundle)
         self._entries += bundle.entries
-        events = self._events
-        for name, count in bundle.events.items():
-            events[name] = events.get(name, 0) + count
-        self.size += bundle.size
+        if events := self._events:
+            for tally, count in bundle.events.items():
+                events[tally] = events.get(tally, 0) + count
+        else:
+            self._events = dict(bundle.events)
+        self.size += len(bundle.wire)
 
-    def packed(self, ledger_id: str) -> list[bytes]:
+    def packed(self, ledger_id: str) -> list[bytes | bytearray]:
         """RESP, in pieces. ledger_id: of the partition's ledger."""
-        self._events[ENTRIES_ACCEPTED] = len(self)
-        self.fields = list(self._events)
+        self._events[self._tallies.entries[self.partition]] = len(self)
+        self._counted = list(self._events)
         ledger = counts_as_arguments(self._events)
-        opening = _opening(self.partition, ledger_id, len(self.fields))
-        arguments = OPENING_ARGUMENTS + 2 * len(self.fields) + 2 * len(self)
+        opening = _opening(self.partition, ledger_id, len(self._counted))
+        arguments = OPENING_ARGUMENTS + 2 * len(self._counted) + 2 * len(self)
         return [b"*%d\r\n" % arguments, opening, ledger, *self._pieces]
 
-    def accepted(self, durability: str) -> None:
-        """Tell them all; one that cannot be told is a bug, and not the others' fault."""
+    def accepted(self, counts: list[int], durability: str) -> None:
+        """Tell them all; one that cannot be told is a bug, and not the others' fault.
+
+        counts: what the script has returned.
+        """
+        note(self._counted, counts)
         for receipt in self._receipts:
             try:
                 receipt.accepted(durability)

@@ -130,8 +130,7 @@ class Endpoint:
         self._seconds.observe(time.perf_counter() - ones.started_s, len(of))
         self.receiving.drop(ones.body_bytes)
         now_s = asyncio.get_running_loop().time()
-        named = [(event_id, standing.session) for _, standing, event_id, _, _, _ in of]
-        for one, response in zip(of, render_ones(durability, named), strict=True):
+        for one, response in zip(of, render_ones(durability, of), strict=True):
             try:
                 one[0].told(response, now_s)
             except Exception:  # said loudly, and no reason to leave the others waiting

@@ -49,8 +49,7 @@ class _BundleOrSpool:
         self._spool = spool
         self._bundle = bundle
         self.partition = bundle.partition
-        self.pieces, self.entries = bundle.pieces, bundle.entries
-        self.size, self.events = bundle.size, bundle.events
+        self.wire, self.entries, self.events = bundle.wire, bundle.entries, bundle.events
 
     def accepted(self, durability: str) -> None:
         """See core.ports.Receipt."""

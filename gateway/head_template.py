@@ -20,7 +20,7 @@ from core.kernels_python import MARK
 NAMES = (b"x-contox-project", b"x-contox-timestamp", b"x-contox-signature", b"content-length")
 SHAPES_MAX = 1024
 TEMPLATES_MAX = 4  # of one connection
-Templates = Mapping[int, HeadTemplate]  # by the sizes of heads
+Templates = dict[int, HeadTemplate]  # by the sizes of heads
 NONE: Templates = {}
 
 

@@ -14,6 +14,7 @@ from typing import cast
 
 from core.errors import NotAccepted, Reason, Rejected, Unavailable
 from core.head import Head
+from core.kernels import only_request
 from gateway.answers import Answer
 from gateway.connections import HEAD_LATE, Connections, Successor
 from gateway.endpoint import Endpoint
@@ -125,6 +126,22 @@ class Lane(asyncio.Protocol):
             return None
         if self._paused:
             self._pause_reading(False)
+        if self._at or self._owes_head or self._head is not None:
+            return self._take_next(buffer)
+        request = only_request(self._templates, buffer, self._receiving.body_bytes_max)
+        if request is None:
+            return self._take_next(buffer)
+        try:
+            self._receiving.take(len(request[1]))
+        except Unavailable as error:
+            self.cut(error)
+            return None
+        self._buffer = b""
+        turn.busy = True  # from now on, since it may be asked again before that begins
+        return request
+
+    def _take_next(self, buffer: bytes | bytearray) -> tuple[Head, bytes] | None:
+        """The same where there may be less than a request, or more, or another kind."""
         plain = self._head or self._take_head(buffer)
         if plain is None:
             return None
@@ -146,7 +163,7 @@ class Lane(asyncio.Protocol):
             self._buffer, self._at, self._searched = b"", 0, 0
         else:
             self._at = self._searched = end
-        turn.busy = True  # from now on, since it may be asked again before that begins
+        self.turn.busy = True
         return head, bytes(buffer[at:end])
 
     def answered(self, answer: Answer, *, close: bool) -> None:

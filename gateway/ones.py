@@ -8,9 +8,9 @@ from core.codec import Entry
 from core.compression import Encoding
 from core.errors import Unavailable
 from core.ports import Receipt
+from core.usual import Gathered
 from gateway.admission import Admitted
 from gateway.receipts import refuse_each
-from gateway.standings import Standing
 
 
 class Resumable(Receipt, Protocol):
@@ -34,26 +34,10 @@ class Waiting(Protocol):
         """Close the connection at once: there is a bug."""
 
 
-# Whose request it is; what its project needs; the event's id; body; time as signed; MAC. A tuple,
-# since a named one takes twice as long to make.
-One = tuple["Waiting", Standing, str, bytes, int, bytes]
-
-
-class Ones:
+class Ones(Gathered):
     """The Bundle of them, in one partition."""
 
-    __slots__ = (
-        "_told",
-        "body_bytes",
-        "entries",
-        "events",
-        "now_ms",
-        "ones",
-        "partition",
-        "pieces",
-        "size",
-        "started_s",
-    )
+    __slots__ = ("_told", "now_ms", "started_s")
 
     def __init__(
         self,
@@ -65,16 +49,15 @@ class Ones:
     ) -> None:
         """now_ms: when they were received. started_s: the same by time.perf_counter.
         told: answers them, appended with this durability."""
-        self.partition = partition
+        super().__init__(partition)
         self.now_ms = now_ms
         self.started_s = started_s
         self._told = told
-        self.ones: list[One] = []
-        self.entries = 0
-        self.pieces: list[bytes] = []
-        self.events: dict[str, int] = {}
-        self.size = 0  # of all pieces
-        self.body_bytes = 0  # of all bodies
+
+    @property
+    def entries(self) -> int:
+        """See core.ports.Bundle."""
+        return len(self.ones)
 
     def accepted(self, durability: str) -> None:
         """See core.ports.Receipt."""

@@ -28,6 +28,7 @@ from core.settings import Settings
 from gateway.call import APPEND, Call
 from gateway.receipts import appended, put_each
 from gateway.resp import command
+from gateway.tallies import Tallies
 from gateway.tier import Tier, TierError, find_tier
 from gateway.wire import Replies, ReplyError, Wire
 from gateway.witness import Witness
@@ -43,14 +44,17 @@ LOST = ReplyError("the connection was lost; the outcome is unknown")
 class Publisher:
     """The EventQueue port on Redis Streams. `run` must be running for appends to be taken."""
 
-    def __init__(self, queue: Redis, settings: Settings, meter: Meter) -> None:
+    def __init__(
+        self, queue: Redis, settings: Settings, meter: Meter, tallies: Tallies | None = None
+    ) -> None:
         self._queue = queue
         self._ack = settings.ack
         self._partitions = settings.partitions
         self._inflight_bytes_max = settings.inflight_bytes_max
         self._append_timeout_s = settings.append_timeout_s
         self._meter = meter
-        self._witness = Witness(settings.partitions, meter)
+        self._tallies = tallies or Tallies(settings.partitions)
+        self._witness = Witness(self._tallies, meter)
         self._tier: Tier | None = None
         self._trailer = b""  # the tier's, on the wire
         self._wire: Wire | None = None  # while it is connected
@@ -73,7 +77,7 @@ class Publisher:
         partition = partition_of(entry.project, self._partitions)
         call = self._gathered.get(partition)
         if new := call is None:
-            call = Call(partition)
+            call = Call(partition, self._tallies)
         bytes_max = self._inflight_bytes_max - self._inflight_bytes
         self._inflight_bytes += call.add(entry, receipt, bytes_max=bytes_max)
         if new:  # only now: an empty call must not be sent
@@ -82,7 +86,7 @@ class Publisher:
 
     def put_all(self, bundle: Bundle) -> None:
         """See core.ports.EventQueue."""
-        if self.away or bundle.size > self._inflight_bytes_max - self._inflight_bytes:
+        if self.away or len(bundle.wire) > self._inflight_bytes_max - self._inflight_bytes:
             put_each(self, bundle)
             return
         call = self._gathered.get(bundle.partition)
@@ -90,9 +94,10 @@ class Publisher:
             self._calls.append(self._gathered.pop(bundle.partition))
             call = None
         if call is None:
-            call = self._gathered[bundle.partition] = Call(bundle.partition)
+            call = Call(bundle.partition, self._tallies)
+            self._gathered[bundle.partition] = call
         call.add_all(bundle)
-        self._inflight_bytes += bundle.size
+        self._inflight_bytes += len(bundle.wire)
         self._has_gathered(call)
 
     def _has_gathered(self, call: Call) -> None:
@@ -156,7 +161,7 @@ class Publisher:
         assert self._tier is not None
         self._gathered, self._calls = {}, []
         self._flying.append(group)
-        packed: list[bytes] = []
+        packed: list[bytes | bytearray] = []
         for call in group:
             packed += call.packed(self._witness.ids[call.partition])
         packed.append(self._trailer)
@@ -206,9 +211,8 @@ class Publisher:
             self._fail([call], reply)
             return
         assert self._tier is not None
-        self._witness.saw(call.partition, call.fields, reply)
         self._inflight_bytes -= call.size
-        call.accepted(self._tier.name)
+        call.accepted(reply, self._tier.name)
 
     def _fail_all(self) -> None:
         """Refuse all that has not been answered."""

@@ -1,12 +1,12 @@
 """An answer as bytes in HTTP/1.1, with the headers that every answer has."""
 
 import time
-from collections.abc import Iterable
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 
-from core.kernels import response
+from core.usual import responses
+from core.usual_python import One
 from gateway.answers import ANSWER_OF_ONE, Answer, Kind, accepted_kind
 from gateway.request_ids import request_ids
 from runtime.status import FIXED_HEADERS
@@ -25,15 +25,10 @@ def render(answer: Answer, *, close: bool) -> bytes:
     )
 
 
-def render_ones(durability: str, ones: Iterable[tuple[str, str]]) -> list[bytes]:
-    """The same, `accepted`, for many requests of one event each: its id and its session."""
+def render_ones(durability: str, ones: list[One]) -> list[bytes]:
+    """The same, `accepted`, for many requests of one event each."""
     head = _head(accepted_kind(durability), False, int(time.time())) + b"X-Request-Id: "
-    before, between, after = ANSWER_OF_ONE
-    next_id = request_ids.next
-    return [
-        response(head, next_id(), (before, identity, between, session, after))
-        for identity, session in ones
-    ]
+    return responses(head, request_ids.some(len(ones)), ANSWER_OF_ONE, ones)
 
 
 def closing(rendered: bytes) -> bytes:

@@ -1,7 +1,6 @@
 """Ids of requests, for whichever transport answers."""
 
 import os
-from itertools import count
 
 
 class RequestIds:
@@ -13,11 +12,19 @@ class RequestIds:
     def renew(self) -> None:
         """Begin anew, as another process."""
         self._prefix = f"req_{os.urandom(6).hex()}"
-        self._numbers = count(10_000_000)  # of one length for long
+        self._next = 10_000_000  # of one length for long
 
     def next(self) -> str:
         """One that nobody had before."""
-        return f"{self._prefix}{next(self._numbers)}"
+        prefix, number = self.some(1)
+        return f"{prefix}{number}"
+
+    def some(self, amount: int) -> tuple[str, int]:
+        """What that many ids begin with, and the number that the first ends with; the others have
+        those after it."""
+        first = self._next
+        self._next += amount
+        return self._prefix, first
 
 
 request_ids = RequestIds()

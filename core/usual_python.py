@@ -1,0 +1,247 @@
+"""The usual request in Python: see core/usual.py. What each does is told here; the native ones do
+the same."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from core.body import Limits, parse_one
+from core.codec import opening
+from core.errors import Rejected
+from core.head import Head
+from core.ids import event_id
+from core.kernels import Key
+from core.kernels_python import response
+
+JSON = frozenset((b"application/json", b"application/json; charset=utf-8"))
+ONES_MAX = 250  # requests in a bundle
+TALLY_BYTES_MAX = 66  # of its name: a project's id, and two more
+OPENING_BYTES_MAX = 104  # more than a project's id and a session's have together
+Stamp = tuple[bytes, int]  # a timestamp as an entry's header has it, and its seconds
+
+
+class Tally:
+    """One project's field of a partition's ledger, and what was seen of it."""
+
+    __slots__ = ("name", "seen")
+
+    def __init__(self, name: str) -> None:
+        """name: the field's. Raises ValueError if it is not ASCII, or too long."""
+        if not name.isascii() or len(name) > TALLY_BYTES_MAX:
+            raise ValueError("a field's name is short ASCII")
+        self.name = name
+        self.seen = 0  # the count that came with the last acknowledgement
+
+
+def note(tallies: Sequence[Tally], counts: Sequence[int]) -> None:
+    """Remember the counts that came with an acknowledgement."""
+    for tally, count in zip(tallies, counts, strict=True):
+        tally.seen = count
+
+
+def counts_as_arguments(counts: dict[Tally, int]) -> bytes:
+    """Names and numbers in turn, each an argument in RESP."""
+    return "".join(
+        [
+            f"${len(tally.name)}\r\n{tally.name}\r\n${len(number)}\r\n{number}\r\n"
+            for tally, number in zip(counts, map(str, counts.values()), strict=True)
+        ]
+    ).encode("ascii")
+
+
+class Standing:
+    """An active project with one secret and an open session that the queue knows of."""
+
+    __slots__ = (
+        "ends_ms",
+        "expires_s",
+        "key",
+        "opening",
+        "partition",
+        "project",
+        "session",
+        "tally",
+    )
+
+    def __init__(
+        self,
+        project: str,
+        session: str,
+        key: Key,
+        tally: Tally,
+        *,
+        partition: int,
+        expires_s: float,
+        ends_ms: int,
+    ) -> None:
+        """expires_s: of the key, by time.monotonic. ends_ms: of the session, Unix ms.
+
+        Raises ValueError if the ids are not ASCII, or too long.
+        """
+        self.opening = opening(project, session)  # of its entries' headers
+        if not self.opening.isascii() or len(self.opening) > OPENING_BYTES_MAX:
+            raise ValueError("ids are short ASCII")
+        self.project = project
+        self.session = session
+        self.key = key
+        self.tally = tally
+        self.partition = partition
+        self.expires_s = expires_s
+        self.ends_ms = ends_ms
+
+
+class Directory:
+    """Standings, by the bytes of the header that names their projects."""
+
+    def __init__(self) -> None:
+        self._found: dict[bytes, Standing] = {}
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._found)
+
+    def get(self, project: bytes) -> Standing | None:
+        """The one of this project, if it is there."""
+        return self._found.get(project)
+
+    def put(self, standing: Standing) -> None:
+        """Have it found, in place of another of its project."""
+        self._found[standing.project.encode()] = standing
+
+    def drop(self, project: bytes) -> None:
+        """Have it found no more; nothing happens if it is not there."""
+        self._found.pop(project, None)
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._found.clear()
+
+
+# Whose request it is; what its project needs; the event's id; body; time as signed; MAC. A tuple,
+# since a named one takes twice as long to make.
+One = tuple[Any, Standing, str, bytes, int, bytes]
+Request = tuple[Any, Head, bytes]  # whose it is
+
+
+class Gathered:
+    """Requests of one event each, of one partition, and what they are appended with."""
+
+    __slots__ = ("body_bytes", "events", "ones", "partition", "wire")
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.ones: list[One] = []
+        self.wire = bytearray()  # the entries' headers and bodies, each an argument in RESP
+        self.events: dict[Tally, int] = {}
+        self.body_bytes = 0
+
+
+class Moment(NamedTuple):
+    """What requests that are taken together have alike."""
+
+    now_ms: int
+    now_s: float  # by time.monotonic, as keys expire
+    started_s: float  # by time.perf_counter
+    middle: bytes  # of their entries' headers
+    bundles: dict[int, Gathered]  # by partition
+
+
+class Judge:
+    """Tells what is usual, by the rules of gateway/admission.py and in their order."""
+
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        bytes_max: int,
+        found: Directory,
+        decoy: Standing,
+        stamps: dict[bytes, Stamp],
+        stamp: Callable[[bytes], Stamp | None],
+        bundle: Callable[[Gathered | None, int, Moment], Gathered],
+        failed: Callable[[], None],
+    ) -> None:
+        """bytes_max: of a body. found: what there is; all other projects are held against `decoy`,
+        which has expired. stamps: timestamps that count now; of others, `stamp` tells whether they
+        do. bundle: a partition's next bundle, after one that is full. failed: told of a bug, while
+        it is handled."""
+        self._limits = limits
+        self._bytes_max = bytes_max
+        self._found = found
+        self._decoy = decoy
+        self._stamps = stamps
+        self._stamp = stamp
+        self._bundle = bundle
+        self._failed = failed
+
+    def take(self, requests: list[Request], moment: Moment) -> list[Request]:
+        """Put the usual ones into the moment's bundles; the others are returned, in their order."""
+        others: list[Request] = []
+        for request in requests:
+            try:
+                if not self._is_taken(request, moment):
+                    others.append(request)
+            except Exception:  # a bug, said loudly: admission may know better
+                self._failed()
+                others.append(request)
+        return others
+
+    def _is_taken(self, request: Request, moment: Moment) -> bool:
+        """Put a request into a bundle; False: it is not usual, or not right.
+
+        Up to the signature nothing may depend on whether there is such a project.
+        """
+        served, head, body = request
+        project, timestamp, signature = head.project, head.timestamp, head.signature
+        if project is None or timestamp is None or signature is None:
+            return False
+        stamped = self._stamps.get(timestamp) or self._stamp(timestamp)
+        if (
+            stamped is None
+            or head.content_type not in JSON
+            or head.content_encoding is not None
+            or len(body) > self._bytes_max
+            or not body.startswith(b"{")
+        ):
+            return False
+        standing = self._found.get(project) or self._decoy
+        mac = standing.key.proves(signature, timestamp, body)
+        if mac is None:
+            return False
+        if standing.expires_s <= moment.now_s or standing.ends_ms <= moment.now_ms:
+            return False
+        try:
+            event = parse_one(body, self._limits)
+        except Rejected:  # admission says why
+            return False
+        stamp, timestamp_s = stamped
+        identity = event.id or event_id(standing.project, timestamp_s=timestamp_s, mac=mac)
+        gathered = moment.bundles.get(standing.partition)
+        if gathered is None or len(gathered.ones) >= ONES_MAX:
+            gathered = self._bundle(gathered, standing.partition, moment)
+        header = standing.opening + moment.middle + stamp + mac.hex().encode()
+        gathered.wire += b"$%d\r\n%b\r\n$%d\r\n" % (len(header), header, len(body))
+        gathered.wire += body
+        gathered.wire += b"\r\n"
+        gathered.body_bytes += len(body)
+        gathered.ones.append((served, standing, identity, body, timestamp_s, mac))
+        events, tally = gathered.events, standing.tally
+        events[tally] = events.get(tally, 0) + 1
+        return True
+
+
+def responses(
+    head: bytes, ids: tuple[str, int], texts: tuple[str, str, str], ones: list[One]
+) -> list[bytes]:
+    """The responses to these, in HTTP/1.1, `texts` being around the event's id and the session's.
+
+    head: up to where the request's id belongs. ids: what all requests' ids begin with, and the
+    first one's number.
+    """
+    prefix, number = ids
+    before, between, after = texts
+    return [
+        response(
+            head, f"{prefix}{number + at}", (before, identity, between, standing.session, after)
+        )
+        for at, (_, standing, identity, *_) in enumerate(ones)
+    ]
