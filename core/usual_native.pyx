@@ -171,6 +171,11 @@ cdef class Standing:
         return self.own
 
 
+cdef struct Moment:
+    int64_t now_ms
+    double now_s
+
+
 cdef struct Slot:
     Py_hash_t hash
     PyObject *standing  # NULL where there is none
@@ -247,6 +252,16 @@ cdef class Directory:
             if slot.hash == hashed and is_of(<Standing>slot.standing, project):
                 return slot
             at = (at + 1) & self.mask
+
+    cdef Slot *place_of(self, Py_hash_t hashed) noexcept:
+        """Where a project's slot most likely is."""
+        return &self.slots[hashed & self.mask]
+
+    cdef void fetch_standing(self, Py_hash_t hashed) noexcept:
+        """Begin to fetch a project's standing, whose slot is here."""
+        cdef Slot *slot = self.place_of(hashed)
+        if slot.standing is not NULL:
+            fetch(<char *>slot.standing, sizeof_standing)
 
     cdef int grow(self) except -1:
         cdef Py_ssize_t size = self.mask + 1, at, to, mask = 2 * size - 1
@@ -325,65 +340,54 @@ cdef class Judge:
         self.bundle, self.failed = bundle, failed
 
     def take(self, list requests not None, moment):
-        cdef list others = [], standings
-        cdef Py_ssize_t at, start, end
-        cdef int64_t now_ms = moment.now_ms
-        cdef double now_s = moment.now_s
+        cdef list others = []
+        cdef Py_hash_t hashes[TOGETHER]
+        cdef Py_ssize_t start, at, count
+        cdef Moment now
+        now.now_ms, now.now_s = moment.now_ms, moment.now_s
         cdef bytes middle = moment.middle
         cdef dict bundles = moment.bundles
         cdef tuple request
         for start in range(0, len(requests), TOGETHER):
-            end = min(start + TOGETHER, len(requests))
-            standings = self.standings_of(requests, start, end)
-            for at in range(start, end):
-                request = requests[at]
+            count = min(TOGETHER, len(requests) - start)
+            for at in range(count):
+                hashes[at] = hash(project_of(requests, start + at))
+                __builtin_prefetch(self.found.place_of(hashes[at]))
+            # While one request is judged, what the next one needs is on its way from memory.
+            for at in range(count + 2):
+                if at < count:
+                    self.found.fetch_standing(hashes[at])
+                if 0 < at <= count:
+                    self.fetch_tally(project_of(requests, start + at - 1), hashes[at - 1])
+                if at < 2:
+                    continue
+                request = requests[start + at - 2]
                 try:
-                    if not self.is_taken(
-                        request, <Standing>standings[at - start], now_ms, now_s, middle, bundles,
-                        moment,
-                    ):
+                    if not self.is_taken(request, hashes[at - 2], now, middle, bundles, moment):
                         others.append(request)
                 except Exception:
                     self.failed()
                     others.append(request)
         return others
 
-    cdef list standings_of(self, list requests, Py_ssize_t start, Py_ssize_t end):
-        """Those of some requests, fetched side by side: each line of memory is waited for with all
-        others. A request without a project has the decoy's."""
-        cdef Py_hash_t hashes[TOGETHER]
-        cdef PyObject *likely
-        cdef bytes project
-        cdef Slot *slots = self.found.slots
+    cdef Standing standing_of(self, bytes project, Py_hash_t hashed):
+        """A project's, or the decoy."""
         cdef Slot *slot
-        cdef Py_ssize_t at
-        for at in range(start, end):
-            project = (<Head?>(<tuple?>requests[at])[1]).project
-            hashes[at - start] = hash(project)
-            __builtin_prefetch(&slots[hashes[at - start] & self.found.mask])
-        for at in range(end - start):
-            likely = slots[hashes[at] & self.found.mask].standing
-            if likely is not NULL:
-                fetch(<char *>likely, sizeof_standing)
-        cdef list standings = []
-        cdef Standing standing
-        for at in range(start, end):
-            project = (<Head>(<tuple>requests[at])[1]).project
-            standing = self.decoy
-            if project is not None:
-                slot = self.found.slot_of(project, hashes[at - start])
-                if slot.standing is not NULL:
-                    standing = <Standing>slot.standing
-            fetch(<char *><PyObject *>standing.own, sizeof_tally)
-            standings.append(standing)
-        return standings
+        if project is None:
+            return self.decoy
+        slot = self.found.slot_of(project, hashed)
+        return self.decoy if slot.standing is NULL else <Standing>slot.standing
+
+    cdef void fetch_tally(self, bytes project, Py_hash_t hashed) noexcept:
+        """Begin to fetch that of a project whose standing is here."""
+        cdef Standing standing = self.standing_of(project, hashed)
+        fetch(<char *><PyObject *>standing.own, sizeof_tally)
 
     cdef bint is_taken(
         self,
         tuple request,
-        Standing standing,
-        int64_t now_ms,
-        double now_s,
+        Py_hash_t hashed,
+        Moment now,
         bytes middle,
         dict bundles,
         moment,
@@ -391,6 +395,7 @@ cdef class Judge:
         cdef unsigned char digest[STATE]
         cdef Head head = <Head>request[1]
         cdef bytes body = request[2]
+        cdef Standing standing = self.standing_of(head.project, hashed)
         cdef Py_ssize_t size
         if head.project is None or head.timestamp is None or head.signature is None:
             return False
@@ -411,7 +416,7 @@ cdef class Judge:
             standing.inner, standing.outer, head.signature, head.timestamp, body, digest
         ):
             return False
-        if standing.expires_s <= now_s or standing.ends_ms <= now_ms:
+        if standing.expires_s <= now.now_s or standing.ends_ms <= now.now_ms:
             return False
         try:
             event = self.plain_event(body, size)
@@ -460,8 +465,12 @@ cdef Py_ssize_t sizeof_standing = Standing.__basicsize__
 cdef Py_ssize_t sizeof_tally = Tally.__basicsize__
 
 
+cdef inline bytes project_of(list requests, Py_ssize_t at):
+    return (<Head?>(<tuple?>requests[at])[1]).project
+
+
 cdef inline void fetch(const char *memory, Py_ssize_t size) noexcept:
-    """Begin to."""
+    """Begin to fetch some memory."""
     cdef Py_ssize_t at
     for at in range(0, size, LINE):
         __builtin_prefetch(memory + at)

@@ -22,7 +22,8 @@ CALL_ENTRIES_MAX = 1_000  # in one script call, during which the server does not
 # cannot take them, the script ends there, and nothing has been counted.
 APPEND = """
 local ledger, fields = KEYS[2], tonumber(ARGV[2])
-if redis.call('HGET', ledger, 'id') ~= ARGV[1] then
+local known = redis.call('HMGET', ledger, 'id', 'before')
+if known[1] ~= ARGV[1] then
     return redis.error_reply('OTHERLEDGER the queue was emptied or replaced')
 end
 for at = 3 + 2 * fields, #ARGV, 2 do
@@ -31,8 +32,11 @@ end
 local counts = {}
 for at = 1, fields do
     local name = ARGV[2 * at + 1]
-    local before = tonumber(redis.call('HGET', ledger, name:sub(1, -2) .. 'b') or 0)
-    counts[at] = redis.call('HINCRBY', ledger, name, ARGV[2 * at + 2]) + before
+    counts[at] = redis.call('HINCRBY', ledger, name, ARGV[2 * at + 2])
+    if known[2] ~= '0' then
+        local before = redis.call('HGET', ledger, name:sub(1, -2) .. 'b')
+        counts[at] = counts[at] + tonumber(before or 0)
+    end
 end
 return counts
 """

@@ -41,6 +41,7 @@ OPEN = """#!lua flags=allow-oom
 local ledger = KEYS[1]
 local function count(name) return tonumber(redis.call('HGET', ledger, name) or 0) end
 redis.call('HSETNX', ledger, 'id', ARGV[1])
+redis.call('HSETNX', ledger, 'before', 0)
 local answer = {redis.call('HGET', ledger, 'id')}
 for at = 3, #ARGV, 2 do
     local name, now = ARGV[at], count(ARGV[at])
@@ -54,6 +55,7 @@ for at = 3, #ARGV, 2 do
     end
     local by = math.max(tonumber(ARGV[at + 1]) - now, 0)
     if by > 0 then redis.call('HINCRBY', ledger, name, by) end
+    if by > 0 and name:sub(-2) == '|b' then redis.call('HSET', ledger, 'before', 1) end
     answer[#answer + 1] = by
 end
 return answer
