@@ -10,7 +10,7 @@ WORKDIR /build
 # pip and setuptools stay in `tools`; the environment that is shipped holds neither.
 RUN python3 -m venv tools \
     && python3 -m venv --without-pip /opt/contox-ingest
-# Of ours, core/kernels_native.pyx is compiled, for the interpreter and the OpenSSL of this base.
+# Of ours, core/*_native.pyx is compiled, for the interpreter and the OpenSSL of this base.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends gcc libc6-dev libssl-dev python3-dev \
@@ -27,7 +27,7 @@ RUN tools/bin/pip wheel --no-cache-dir --no-index --no-deps --no-build-isolation
         --wheel-dir wheels . \
     && tools/bin/pip --python /opt/contox-ingest/bin/python \
         install --no-cache-dir --no-index --no-deps wheels/*.whl \
-    && /opt/contox-ingest/bin/python -I -c 'from core.kernels import NATIVE; assert NATIVE'
+    && /opt/contox-ingest/bin/python -I -c 'from core.usual import NATIVE; assert NATIVE'
 
 FROM ${BASE}
 # The user has a number, by which orchestrators tell that it is not root, and owns /data alone.

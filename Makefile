@@ -16,13 +16,13 @@ help:           ## list the targets
 
 setup: $(VENV)/.done  ## make .venv with the locked dependencies and the command contox-ingest
 
-$(VENV)/.done: requirements/dev.lock pyproject.toml setup.py core/kernels_native.pyx
+$(VENV)/.done: requirements/dev.lock pyproject.toml setup.py $(wildcard core/*.pyx core/*.pxd)
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "contox-ingest needs Python 3.11 or later; name one with: make PYTHON=python3.12")'
 	@echo "Setting up $(VENV) with the locked dependencies ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -c 'from core.kernels import NATIVE; NATIVE or print("Nothing was compiled: the gateway takes a quarter longer for each event. For the rest, install a C compiler and the headers of OpenSSL and Python (Debian: gcc libssl-dev python3-dev), then: rm $@")'
+	@$(BIN)/python -c 'from core.usual import NATIVE; NATIVE or print("Nothing was compiled: the gateway takes a quarter longer for each event. For the rest, install a C compiler and the headers of OpenSSL and Python (Debian: gcc libssl-dev python3-dev), then: rm $@")'
 	@touch $@
 
 up: setup       ## run queue, gateway, worker and store here; ARGS="--port 9000" passes options on
@@ -43,10 +43,10 @@ test-sanitized: setup  ## the native kernels' tests under AddressSanitizer and U
 	rm -f build/sanitized/core/*.so  # or an old one might be what is tested
 	cd build/sanitized && CFLAGS="-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all" \
 		$(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace --force
-	grep --quiet __asan_init build/sanitized/core/kernels_native.*.so  # it was built, and so
+	for name in kernels usual; do grep --quiet __asan_init build/sanitized/core/$${name}_native.*.so || exit 1; done
 	cd build/sanitized && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 		PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
-		$(CURDIR)/$(BIN)/python -m pytest tests/core/test_kernels.py $(ARGS)
+		$(CURDIR)/$(BIN)/python -m pytest tests/core/test_kernels*.py tests/core/test_usual*.py $(ARGS)
 
 check: setup    ## ruff, mypy --strict, and the rules on structure in tests/test_tidy.py
 	$(BIN)/ruff check .

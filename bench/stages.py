@@ -114,7 +114,8 @@ def rig() -> Rig:
     """A gateway that knows the project, connected to a server that is not there."""
     settings, meter = read({"CONTOX_ACK": "memory"}), Meter("gateway")
     nothing = cast("Any", None)  # what a warm request does not touch
-    standings = Standings(Tallies(settings.partitions))
+    tallies = Tallies(settings.partitions)
+    standings = Standings(tallies)
     keyring = Keyring(
         cache=nothing,
         projects=nothing,
@@ -128,7 +129,7 @@ def rig() -> Rig:
     keyring._known.put(SENDER.project, keys, float("inf"))  # noqa: SLF001
     sessions = Sessions(nothing, entries_max=1, standings=standings)
     sessions._open[SENDER.project] = _Open(SESSION, 1 << 60, provisional=False)  # noqa: SLF001
-    publisher = Publisher(nothing, settings, meter)
+    publisher = Publisher(nothing, settings, meter, tallies)
     publisher._tier, publisher.away = Tier("memory", (), bool), ""  # noqa: SLF001
     publisher._witness.ids = ["0" * 32] * settings.partitions  # noqa: SLF001
     transport = type("", (), {"transport": Sink()})

@@ -24,9 +24,9 @@ from cli.findings import (
     unchecked,
     warning,
 )
-from core.kernels import NATIVE
 from core.metrics import Metric
 from core.settings import Settings
+from core.usual import NATIVE
 
 FREE_WARNING, FREE_WARNING_BYTES = 0.10, 1 << 30
 FREE_BROKEN, FREE_BROKEN_BYTES = 0.02, 100 << 20

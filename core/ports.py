@@ -211,10 +211,22 @@ class Receipt(Protocol):
 class Bundle(Receipt, Protocol):
     """Entries of one partition, ready to be sent; as a Receipt it stands for all of theirs."""
 
-    partition: int
-    wire: bytes | bytearray  # the entries' headers and bodies, each an argument in RESP
-    entries: int
-    events: dict[Tally, int]  # in them, by the tally of their project
+    @property
+    def partition(self) -> int:
+        """Of all of them."""
+
+    @property
+    def entries(self) -> int:
+        """How many there are."""
+
+    @property
+    def wire(self) -> bytes | bytearray:
+        """The entries' headers and bodies, each an argument in RESP."""
+
+    @property
+    def events(self) -> dict[Tally, int]:
+        """How many events there are in them, by the tally of their project; whoever takes the
+        bundle may change it."""
 
     def each(self) -> Iterator[tuple[Entry, Receipt]]:
         """The entries one by one, for whoever cannot take them together."""

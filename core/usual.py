@@ -13,6 +13,7 @@ Cost          Whoever changes one changes the other. A signature that is wrong i
 """
 
 __all__ = [
+    "NATIVE",
     "Directory",
     "Gathered",
     "Judge",
@@ -23,13 +24,16 @@ __all__ = [
     "responses",
 ]
 
-from core.kernels import NATIVE
+from core import kernels
 
-if NATIVE:
+try:
+    if not kernels.NATIVE:  # what is compiled takes no keys but those that are
+        raise ImportError
     import core.usual_native as chosen
-else:
+except ImportError:
     import core.usual_python as chosen  # type: ignore[no-redef]
 
+NATIVE = chosen.__name__ == "core.usual_native"  # all that can be compiled is
 Directory = chosen.Directory
 Gathered = chosen.Gathered
 Judge = chosen.Judge

@@ -64,6 +64,7 @@ if (TALLY_MAX, OPENING_MAX) != (usual_python.TALLY_BYTES_MAX, usual_python.OPENI
     raise ImportError("core/usual_native.pyx has other bounds than core/usual_python.py")
 
 
+@cython.final
 @cython.no_gc
 @cython.auto_pickle(False)
 cdef class Tally:
@@ -72,7 +73,7 @@ cdef class Tally:
     cdef int name_at
     cdef char argument[TALLY_MAX + NAME_FRAME]  # the name, in RESP
 
-    def __init__(self, str name not None):
+    def __cinit__(self, str name not None):
         cdef Py_ssize_t length = check_ascii(name)
         if length > TALLY_MAX:
             raise ValueError("a field's name is short ASCII")
@@ -116,6 +117,7 @@ def counts_as_arguments(dict counts not None):
     return arguments
 
 
+@cython.final
 @cython.no_gc
 @cython.auto_pickle(False)  # it has a secret
 cdef class Standing:
@@ -130,7 +132,7 @@ cdef class Standing:
     cdef short session_at
     cdef char text[OPENING_MAX]
 
-    def __init__(
+    def __cinit__(
         self,
         str project not None,
         str session not None,
@@ -181,6 +183,7 @@ cdef struct Slot:
     PyObject *standing  # NULL where there is none
 
 
+@cython.final
 @cython.no_gc
 @cython.auto_pickle(False)
 cdef class Directory:
@@ -307,10 +310,11 @@ cdef class Gathered:
     cdef readonly dict events
     cdef readonly Py_ssize_t body_bytes
 
+    def __cinit__(self):
+        self.ones, self.wire, self.events, self.body_bytes = [], bytearray(), {}, 0
+
     def __init__(self, int partition):
         self.partition = partition
-        self.ones, self.wire, self.events = [], bytearray(), {}
-        self.body_bytes = 0
 
 
 @cython.final
@@ -322,7 +326,7 @@ cdef class Judge:
     cdef Standing decoy
     cdef Py_ssize_t bytes_max
 
-    def __init__(
+    def __cinit__(
         self,
         limits,
         *,
@@ -397,6 +401,8 @@ cdef class Judge:
         cdef bytes body = request[2]
         cdef Standing standing = self.standing_of(head.project, hashed)
         cdef Py_ssize_t size
+        if body is None:
+            raise TypeError("a request has a body")
         if head.project is None or head.timestamp is None or head.signature is None:
             return False
         stamped = self.stamps.get(head.timestamp)
@@ -425,8 +431,10 @@ cdef class Judge:
         except Rejected:
             return False
         cdef bytes mac = PyBytes_FromStringAndSize(<char *>digest, STATE)
-        cdef bytes stamp = (<tuple?>stamped)[0]
-        timestamp_s = (<tuple>stamped)[1]
+        cdef bytes stamp
+        stamp, timestamp_s = <tuple?>stamped
+        if stamp is None or middle is None:
+            raise TypeError("a header has all of its parts")
         identity = event.id
         if identity is None:
             identity = event_id(standing.project, timestamp_s=timestamp_s, mac=mac)
@@ -466,7 +474,14 @@ cdef Py_ssize_t sizeof_tally = Tally.__basicsize__
 
 
 cdef inline bytes project_of(list requests, Py_ssize_t at):
-    return (<Head?>(<tuple?>requests[at])[1]).project
+    return (<Head?>part(requests[at], 1)).project
+
+
+cdef inline object part(object whole, Py_ssize_t at):
+    """One of a tuple's first three. Raises TypeError if there are less."""
+    if len(<tuple?>whole) < 3:
+        raise TypeError("a tuple of three at least")
+    return (<tuple>whole)[at]
 
 
 cdef inline void fetch(const char *memory, Py_ssize_t size) noexcept:
@@ -534,8 +549,8 @@ cdef bytes response_to(
     Py_ssize_t frame,
 ):
     """One of them. frame: how long the three texts are."""
-    cdef Standing standing = <Standing?>(<tuple?>one)[1]
-    cdef str identity = (<tuple>one)[2]
+    cdef Standing standing = <Standing?>part(one, 1)
+    cdef str identity = part(one, 2)
     cdef Py_ssize_t session = standing.size - 1 - standing.session_at
     cdef Py_ssize_t body = frame + check_ascii(identity) + session
     cdef bytes whole = PyBytes_FromStringAndSize(

@@ -142,7 +142,7 @@ class Moment(NamedTuple):
     now_s: float  # by time.monotonic, as keys expire
     started_s: float  # by time.perf_counter
     middle: bytes  # of their entries' headers
-    bundles: dict[int, Gathered]  # by partition
+    bundles: dict[int, Any]  # by partition: Gathered, as the judge's `bundle` makes them
 
 
 class Judge:
@@ -157,7 +157,7 @@ class Judge:
         decoy: Standing,
         stamps: dict[bytes, Stamp],
         stamp: Callable[[bytes], Stamp | None],
-        bundle: Callable[[Gathered | None, int, Moment], Gathered],
+        bundle: Callable[[Any, int, Moment], Any],
         failed: Callable[[], None],
     ) -> None:
         """bytes_max: of a body. found: what there is; all other projects are held against `decoy`,
@@ -180,7 +180,7 @@ class Judge:
             try:
                 if not self._is_taken(request, moment):
                     others.append(request)
-            except Exception:  # a bug, said loudly: admission may know better
+            except Exception:  # noqa: BLE001 - said loudly; admission may know better
                 self._failed()
                 others.append(request)
         return others

@@ -102,11 +102,11 @@ class Call:
         self._pieces.append(bundle.wire)
         self._receipts.append(bundle)
         self._entries += bundle.entries
-        if events := self._events:
-            for tally, count in bundle.events.items():
-                events[tally] = events.get(tally, 0) + count
+        if not self._events:  # as usually: the bundle has no more use for its own
+            self._events = bundle.events
         else:
-            self._events = dict(bundle.events)
+            for tally, count in bundle.events.items():
+                self._events[tally] = self._events.get(tally, 0) + count
         self.size += len(bundle.wire)
 
     def packed(self, ledger_id: str) -> list[bytes | bytearray]:

@@ -9,7 +9,6 @@ Solution      The head that gateway/plain_head.py has let through is cut around 
 Cost          A head with one more or one less digit in its length is another one.
 """
 
-from collections.abc import Mapping
 from functools import lru_cache
 
 from core.auth import SIGNATURE_BYTES

@@ -12,10 +12,11 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from core.errors import NotAccepted, Reason, Rejected, Unavailable
+from core.errors import NotAccepted, Unavailable
 from core.head import Head
 from core.kernels import only_request
 from gateway.answers import Answer
+from gateway.arriving import Arriving
 from gateway.connections import HEAD_LATE, Connections, Successor
 from gateway.endpoint import Endpoint
 from gateway.head_template import NONE, with_one_more
@@ -34,14 +35,12 @@ class Lane(asyncio.Protocol):
     """One connection."""
 
     __slots__ = (
+        "_arriving",
         "_at",
         "_buffer",
         "_closing",
         "_connections",
-        "_counted",
-        "_due",
         "_endpoint",
-        "_head",
         "_keep_alive",
         "_loop",
         "_owes_head",
@@ -70,9 +69,7 @@ class Lane(asyncio.Protocol):
         self._searched = 0  # up to where the head does not end
         self._owes_head = True  # a connection that is new, or has sent part of one
         self._templates = NONE  # of heads that came, by their sizes
-        self._head: PlainHead | None = None  # complete, its body is arriving
-        self._counted = 0  # bytes of that body that count as being received
-        self._due: asyncio.TimerHandle | None = None  # ends the wait for that body
+        self._arriving = Arriving(endpoint.receiving, self._refuse)
         self.turn = Turn(endpoint, self)
         self._closing = False  # nothing more is read
         self._paused = False  # reading
@@ -91,7 +88,7 @@ class Lane(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it; a request under way is finished, and its answer dropped."""
         self._closing = True
-        self._body_is_over()
+        self._arriving.over()
         self._keep_alive.end()
         self._connections.leave(self)
 
@@ -126,39 +123,40 @@ class Lane(asyncio.Protocol):
             return None
         if self._paused:
             self._pause_reading(False)
-        if self._at or self._owes_head or self._head is not None:
-            return self._take_next(buffer)
-        request = only_request(self._templates, buffer, self._receiving.body_bytes_max)
+        request = None
+        if not (self._at or self._owes_head or self._arriving.plain):  # as usually
+            request = only_request(self._templates, buffer, self._receiving.body_bytes_max)
         if request is None:
             return self._take_next(buffer)
         try:
             self._receiving.take(len(request[1]))
         except Unavailable as error:
-            self.cut(error)
+            self._refuse(error)
             return None
         self._buffer = b""
         turn.busy = True  # from now on, since it may be asked again before that begins
         return request
 
     def _take_next(self, buffer: bytes | bytearray) -> tuple[Head, bytes] | None:
-        """The same where there may be less than a request, or more, or another kind."""
-        plain = self._head or self._take_head(buffer)
+        """The same, where there may be less than one request, or more, or another kind."""
+        arriving = self._arriving
+        plain = arriving.plain or self._take_head(buffer)
         if plain is None:
             return None
         head, length = plain
         at = self._at
         end, size = at + length, len(buffer)
         if size < end:
-            self._wait_for_body(plain)
+            arriving.wait(plain, size - at)
             return None
         try:
-            self._receiving.take(length - self._counted)
+            self._receiving.take(length - arriving.counted)
         except Unavailable as error:
-            self.cut(error)
+            arriving.cut(error)
             return None
-        self._counted = 0  # all of it counts as the request's from here on
-        if self._head is not None:
-            self._body_is_over()
+        arriving.counted = 0  # all of it counts as the request's from here on
+        if arriving.plain is not None:
+            arriving.over()
         if end == size:
             self._buffer, self._at, self._searched = b"", 0, 0
         else:
@@ -225,40 +223,6 @@ class Lane(asyncio.Protocol):
         if len(buffer) - self._at > HEAD_BYTES_MAX:
             self._hand_over()
 
-    def _wait_for_body(self, plain: PlainHead) -> None:
-        """Part of a body is there: it counts, and the rest is waited for, but not for ever."""
-        self._head = plain
-        receiving = self._receiving
-        if self._due is None:
-            self._due = self._loop.call_later(
-                receiving.body_timeout_s, self.cut, Rejected(Reason.REQUEST_TIMEOUT)
-            )
-            if not receiving.expect(self):
-                self.cut(Unavailable(Reason.SHUTTING_DOWN))
-                return
-        counted, self._counted = self._counted, len(self._buffer) - self._at
-        try:
-            receiving.take(self._counted - counted)
-        except Unavailable as error:
-            self._counted = counted
-            self.cut(error)
-
-    def cut(self, error: NotAccepted) -> None:
-        """See gateway.receiving.Arrival: answer that, and read nothing more."""
-        self._body_is_over()
-        self._refuse(error)
-
-    def _body_is_over(self) -> None:
-        """No body is arriving any more."""
-        self._head = None
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
-            self._receiving.forget(self)
-        if self._counted:
-            self._receiving.drop(self._counted)
-            self._counted = 0
-
     def _refuse(self, error: NotAccepted) -> None:
         self._write(self._endpoint.refuse(error), close=True, linger=True)
 
@@ -302,7 +266,7 @@ class Lane(asyncio.Protocol):
 
     def expire(self) -> None:
         """See gateway.connections.Connection."""
-        if self._buffer and self._head is None and not self.turn.busy:
+        if self._buffer and self._arriving.plain is None and not self.turn.busy:
             self._refuse(HEAD_LATE)
         else:
             self._transport.close()
@@ -313,5 +277,5 @@ class Lane(asyncio.Protocol):
 
     def close_if_idle(self) -> None:
         """See gateway.connections.Connection."""
-        if not (self.turn.busy or self._head or self._buffer):
+        if not (self.turn.busy or self._arriving.plain or self._buffer):
             self._transport.close()

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
-from core.kernels import NATIVE
 from core.metrics import Meter, Metric
 from core.settings import SettingError, Settings
+from core.usual import NATIVE
 from gateway.parts import Gateway, Outside
 from gateway.processes import Place
 from gateway.server import listening

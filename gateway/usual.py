@@ -10,7 +10,7 @@ from core.errors import Rejected
 from core.ports import EventQueue
 from core.settings import Settings
 from core.usual import Judge, Standing, Tally
-from core.usual_python import Gathered, Moment, Request, Stamp
+from core.usual_python import Moment, Request, Stamp
 from gateway.backlog import Backlog
 from gateway.ones import Ones
 from gateway.quotas import Quotas
@@ -87,7 +87,7 @@ class Usual:
         stamped = self._stamps[timestamp] = b"%d|" % seconds, seconds
         return stamped
 
-    def _bundle(self, full: Gathered | None, partition: int, moment: Moment) -> Ones:
+    def _bundle(self, full: Ones | None, partition: int, moment: Moment) -> Ones:
         """A partition's next bundle, after one that is full."""
         ones = moment.bundles[partition] = Ones(
             partition, now_ms=moment.now_ms, started_s=moment.started_s, told=self._told
@@ -96,7 +96,7 @@ class Usual:
             self._put(full)
         return ones
 
-    def _put(self, ones: Gathered) -> None:
+    def _put(self, ones: Ones) -> None:
         try:
             self._queue.put_all(ones)
         except Exception:  # a bug; nobody else would tell them, appended or not

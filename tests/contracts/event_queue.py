@@ -10,6 +10,7 @@ from core.codec import Entry, encode_header
 from core.compression import Encoding
 from core.errors import Unavailable
 from core.ports import EventQueue, Receipt
+from core.usual import Tally
 
 ENTRY = Entry(
     project="proj_1",
@@ -51,13 +52,12 @@ class Bundled:
     def __init__(self, entries: list[Entry]) -> None:
         headers = [encode_header(one) for one in entries]
         self.partition = 0
-        self.pieces = [
+        self.wire = b"".join(
             b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(header), header, len(one.body), one.body)
             for header, one in zip(headers, entries, strict=True)
-        ]
+        )
         self.entries = len(entries)
-        self.size = sum(map(len, self.pieces))
-        self.events = {"proj_1|a": len(entries)}
+        self.events = {Tally("proj_1|a"): len(entries)}
         self.ones = [(one, Noted()) for one in entries]
 
     def accepted(self, durability: str) -> None:

@@ -4,13 +4,10 @@ Where nothing is compiled, the compiled ones are not there to be tested; .ci/run
 they are.
 """
 
-import hmac
-import pickle
 import re
 import sys
 from importlib import import_module
 from importlib.util import find_spec, module_from_spec
-from itertools import count
 from types import ModuleType
 
 import msgspec
@@ -19,12 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import kernels, kernels_python
-from core.head import Head
+from core.head import FIELD_OF, Head
 from core.words import IDENTIFIER, NAME
 
 BUILT = find_spec("core.kernels_native") is not None
 TWINS = [kernels_python, *([import_module("core.kernels_native")] if BUILT else [])]
-MAC = bytes(range(32))
 RAW = (
     b"POST /api/v2/ingest HTTP/1.1\r\n"
     b"X-Contox-Project: proj_1\r\nX-Contox-Timestamp: 1705312200\r\n"
@@ -36,15 +32,12 @@ twins = pytest.mark.parametrize("twin", TWINS)
 SOME = st.binary(max_size=200)
 
 
-class Other(int):
-    """A number that says another one each time that it is asked."""
-
-    def __index__(self) -> int:
-        """Another one."""
-        return next(NUMBERS)
+OTHER = RAW.replace(b"Host: x", b"Host: y"), SPANS, None, None
 
 
-NUMBERS = count(1)
+def values(head: Head) -> tuple[bytes | None, ...]:
+    """A head's, whichever twin has made it."""
+    return tuple(getattr(head, name) for name in FIELD_OF.values())
 
 
 def test_all_are_compiled_or_none() -> None:
@@ -67,84 +60,6 @@ def test_python_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @twins
-@pytest.mark.parametrize(
-    ("key", "text", "mac"),
-    [
-        pytest.param(
-            b"\x0b" * 20,
-            b"Hi There",
-            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
-            id="case 1",
-        ),
-        pytest.param(
-            b"Jefe",
-            b"what do ya want for nothing?",
-            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
-            id="case 2",
-        ),
-        pytest.param(
-            b"\xaa" * 20,
-            b"\xdd" * 50,
-            "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe",
-            id="case 3",
-        ),
-    ],
-)
-def test_vectors(twin: ModuleType, key: bytes, text: bytes, mac: str) -> None:
-    """The test cases of RFC 4231, section 4."""
-    assert twin.Key(key.ljust(64, b"\0")).mac_over(text).hex() == mac
-
-
-@twins
-@given(st.binary(min_size=64, max_size=64), SOME, st.binary(max_size=5_000))
-def test_macs(twin: ModuleType, block: bytes, timestamp: bytes, body: bytes) -> None:
-    """Of any key and bytes, the MAC is that of the standard library."""
-    key = twin.Key(block)
-    signed = timestamp + b"." + body
-    mac = hmac.digest(block, signed, "sha256")
-    assert key.mac(timestamp, body) == key.mac_over(signed) == mac
-    signature = b"sha256=" + mac.hex().encode()
-    assert key.proves(signature, timestamp, body) == mac
-    assert key.proves(signature, timestamp, body + b" ") is None
-    assert key.proves(signature, timestamp + b"0", body) is None
-
-
-@twins
-@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 4_095, 4_096, 1_000_000])
-def test_macs_of_all_sizes(twin: ModuleType, size: int) -> None:
-    """Bodies around each bound of hashing and joining."""
-    key, body = twin.Key(b"k" * 64), b"x" * size
-    expected = hmac.digest(b"k" * 64, b"1705312200." + body, "sha256")
-    assert key.mac(b"1705312200", body) == expected
-    assert key.mac(b"1705312200", body) == expected  # nothing of a key is used up
-
-
-@twins
-@given(st.integers(0, 70), st.binary(max_size=3))
-def test_signatures_that_differ(twin: ModuleType, at: int, put: bytes) -> None:
-    """A text that is not the signature in every byte proves nothing."""
-    key = twin.Key(b"k" * 64)
-    signature = b"sha256=" + key.mac(b"1", b"{}").hex().encode()
-    changed = signature[:at] + put + signature[at + len(put) + 1 :]
-    assert (key.proves(changed, b"1", b"{}") is None) is (changed != signature)
-
-
-@twins
-def test_keys_are_not_pickled(twin: ModuleType) -> None:
-    """What a key is made of is a secret."""
-    with pytest.raises(TypeError, match="pickle"):
-        pickle.dumps(twin.Key(b"k" * 64))
-
-
-@twins
-@pytest.mark.parametrize("size", [0, 63, 65])
-def test_blocks(twin: ModuleType, size: int) -> None:
-    """A key's block has the size of a block."""
-    with pytest.raises(ValueError, match="64 bytes"):
-        twin.Key(b"k" * size)
-
-
-@twins
 @pytest.mark.parametrize("buffer", [RAW, bytearray(RAW)])
 def test_head(twin: ModuleType, buffer: bytes | bytearray) -> None:
     """A head is read with its own values, wherever it begins, and the kinds are the template's."""
@@ -152,7 +67,7 @@ def test_head(twin: ModuleType, buffer: bytes | bytearray) -> None:
     then = (
         buffer.replace(b"proj_1", b"a:B-_.").replace(b"774", b"009").replace(b"0" * 64, b"aZ" * 32)
     )
-    head = Head(b"a:B-_.", b"1705312200", b"sha256=" + b"aZ" * 32, b"application/json", None)
+    head = twin.Head(b"a:B-_.", b"1705312200", b"sha256=" + b"aZ" * 32, b"application/json", None)
     assert template.read(b"abc" + then + b"rest", 3) == (head, 9)
     assert template.read(then, 0) == (head, 9)
 
@@ -162,7 +77,8 @@ def test_heads(at: int, put: bytes) -> None:
     """Whatever is changed in a head, both read the same, or nothing."""
     changed = (RAW[:at] + put + RAW[at + len(put) :])[: len(RAW)]
     read = [twin.HeadTemplate(RAW, SPANS, None, None).read(changed, 0) for twin in TWINS]
-    assert all(one == read[0] for one in read)
+    heads = [one and (values(one[0]), one[1]) for one in read]
+    assert all(one == heads[0] for one in heads)
 
 
 @twins
@@ -177,25 +93,58 @@ def test_bytes_of_values(twin: ModuleType, which: int, index: int, byte: int) ->
 
 
 @twins
-@given(SOME, SOME, st.binary(max_size=12), st.integers(0, 1 << 40))
-def test_entry_start(
-    twin: ModuleType, opening: bytes, middle: bytes, stamp: bytes, body_bytes: int
-) -> None:
-    """The header's length, the header, the body's length: as RESP has bulk strings."""
-    header = opening + middle + stamp + MAC.hex().encode()
-    expected = b"$%d\r\n" % len(header) + header + b"\r\n" + b"$%d\r\n" % body_bytes
-    assert twin.entry_start(opening, middle, stamp, MAC, body_bytes) == expected
+@given(st.integers(-9, 9), st.binary(max_size=9), st.integers(770, 780))
+def test_only_request(twin: ModuleType, off: int, behind: bytes, body_bytes_max: int) -> None:
+    """A buffer that is one request is that one; of less, of more, or of a larger one, nothing."""
+    body = b"x" * (774 + off)
+    templates = {len(RAW): twin.HeadTemplate(RAW, SPANS, None, None), 1: twin.HeadTemplate(*OTHER)}
+    read = twin.only_request(templates, RAW + body + behind, body_bytes_max)
+    if len(body + behind) == 774 <= body_bytes_max:
+        head = twin.Head(b"proj_1", b"1705312200", b"sha256=" + b"0" * 64, None, None)
+        assert read == (head, body + behind)
+    else:
+        assert read is None
+
+
+@given(st.integers(0, len(RAW) + 773), st.binary(min_size=1, max_size=4))
+def test_only_requests(at: int, put: bytes) -> None:
+    """Whatever is changed in a request, both read the same, or nothing."""
+    changed = bytearray(RAW + b"x" * 774)
+    changed[at : at + len(put)] = put
+    read = [
+        twin.only_request(
+            {len(RAW): twin.HeadTemplate(RAW, SPANS, None, None)}, bytes(changed), 10_000
+        )
+        for twin in TWINS
+    ]
+    heads = [one and (values(one[0]), one[1]) for one in read]
+    assert all(one == heads[0] for one in heads)
 
 
 @twins
-@given(st.dictionaries(st.text("a:\x7f", max_size=120), st.integers(0, 1 << 50), max_size=30))
-def test_counts_as_arguments(twin: ModuleType, counts: dict[str, int]) -> None:
-    """Each name, then its number, as RESP has bulk strings."""
-    texts = [text for pair in counts.items() for text in map(str, pair)]
-    expected = "".join(f"${len(text)}\r\n{text}\r\n" for text in texts)
-    assert twin.counts_as_arguments(counts) == expected.encode()
-    with pytest.raises(ValueError, match=r"ASCII|ascii"):
-        twin.counts_as_arguments({**counts, "é": 1})
+def test_other_buffers(twin: ModuleType) -> None:
+    """What came in parts, and heads that no template reads, are for whoever looks closer."""
+    templates = {len(RAW): twin.HeadTemplate(RAW, SPANS, None, None)}
+    whole = RAW + b"x" * 774
+    assert twin.only_request(templates, whole, 774) is not None
+    assert twin.only_request(templates, bytearray(whole), 774) is None
+    assert twin.only_request(templates, whole.replace(b"Host: x", b"Host: y"), 774) is None
+    assert twin.only_request({}, whole, 774) is None
+    assert twin.only_request(templates, RAW[:-4] + b"x" * 774, 774) is None
+
+
+@twins
+def test_values_of_heads(twin: ModuleType) -> None:
+    """A head has five values; heads are alike if all of them are."""
+    head = twin.Head(signature=b"s")
+    assert values(head) == (None, None, b"s", None, None)
+    assert head == twin.Head(None, None, b"s")
+    assert head != twin.Head(b"p", None, b"s")
+    assert head != 1
+    assert hash(head) == hash(twin.Head(None, None, b"s"))
+    assert "b's'" in repr(head)
+    with pytest.raises(AttributeError):
+        head.project = b"p"
 
 
 @twins
@@ -240,14 +189,11 @@ def test_is_well_formed(twin: ModuleType, name: str, payload: bytes, identity: s
     [
         pytest.param("Key", ("k" * 64,), id="text for a key"),
         pytest.param("Key", (None,), id="no key"),
-        pytest.param("entry_start", (b"", b"", "", MAC, 0), id="text for a stamp"),
-        pytest.param("entry_start", (b"", b"", b"", MAC[1:], 0), id="a short MAC"),
-        pytest.param("entry_start", (b"", b"", b"", MAC, -1), id="a body of less than nothing"),
+        pytest.param("Head", ("p",), id="text for a project"),
+        pytest.param("only_request", (None, RAW, 1), id="no templates"),
+        pytest.param("only_request", ({1: OTHER}, RAW, 1), id="other templates"),
         pytest.param("response", (b"", "", ("a", b"b")), id="bytes in a text"),
         pytest.param("response", (b"", "", ("a", None)), id="nothing in a text"),
-        pytest.param("counts_as_arguments", ({"a": -1},), id="less than nothing"),
-        pytest.param("counts_as_arguments", ({b"a": 1},), id="bytes for a name"),
-        pytest.param("counts_as_arguments", ({"a": Other()},), id="a number that may change"),
         pytest.param("response", (b"", "", ["a"]), id="a list of texts"),
         pytest.param("openings", (bytearray(b"{}"),), id="bytes that may change"),
         pytest.param("is_well_formed", (b"name", msgspec.Raw(b"{}"), None), id="bytes for a name"),

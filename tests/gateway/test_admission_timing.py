@@ -29,6 +29,7 @@ from gateway.keyring import Credentials, Keyring
 from gateway.quotas import Quotas
 from gateway.sessions import Sessions, _Open
 from gateway.standings import Standings
+from gateway.tallies import Tallies
 from gateway.usual import Usual
 
 SAMPLES = 10_000
@@ -81,7 +82,7 @@ def admission() -> Admission:
         queue=nothing,
         backlog=nothing,
         quotas=nothing,
-        standings=Standings(settings.partitions),
+        standings=Standings(Tallies(settings.partitions)),
         clock=lambda: NOW_S,
     )
 
@@ -182,7 +183,7 @@ def test_missing_decoy_is_seen(usual: Usual, admission: Admission) -> None:
     refuse = refused_by(usual, admission)
 
     def skipping(head: Head) -> object:
-        if head.project not in usual._found:
+        if head.project and admission._standings.found.get(head.project) is None:
             return admission.check_now(head, BODY)
         return refuse(head)
 

@@ -155,7 +155,7 @@ async def test_time_to_read_a_refusal(running: Running) -> None:
     await until(lambda: len(running.gateway.connections._open) == 1)
     (lane,) = running.gateway.connections._open
     assert isinstance(lane, Lane)
-    lane.cut(Rejected(Reason.REQUEST_TIMEOUT))
+    lane._refuse(Rejected(Reason.REQUEST_TIMEOUT))
     assert lane._keep_alive._timer is None
     assert (await read_reply(reader)).status == 408
     writer.close()

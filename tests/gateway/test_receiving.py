@@ -81,7 +81,7 @@ async def test_given_back(small: Running) -> None:
     writer.transport.abort()
     await until(lambda: held(small) == 0)
     small.gateway.admission._limits = None  # type: ignore[assignment]
-    small.gateway.usual._limits = None  # type: ignore[assignment]
+    small.gateway.connections.ready.usual = lambda taken: taken
     assert (await small.producer.post(BODY)).status == 500
     assert held(small) == 0
 

@@ -17,3 +17,9 @@ def test_request_ids_of_forked_processes() -> None:
     os.close(writer)
     assert len(theirs) == len(ours)
     assert theirs[:-8] != ours[:-8]
+
+
+def test_some() -> None:
+    """Many ids at once are the ones that would have come one by one."""
+    prefix, number = request_ids.some(3)
+    assert request_ids.next() == f"{prefix}{number + 3}"

@@ -2,17 +2,19 @@
 
 import gzip
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from core.auth import keyed
 from core.codec import Entry
 from core.errors import Unavailable
-from core.head import Head
+from core.head import FIELD_OF, Head
 from core.ports import Bundle
+from core.usual_python import ONES_MAX, Request
 from gateway import usual as module
 from gateway.admission import Admitted
 from gateway.ones import Ones
-from gateway.usual import Request
 from tests.gateway.conftest import NOW, Running
 from tests.gateway.test_turn import asked
 from tests.raw_http import EVENT, Headers, Producer
@@ -86,9 +88,9 @@ async def test_as_admission(running: Running, bundles: list[Bundle], body: bytes
     assert isinstance(turn, NotedTurn)
     assert turn.resumed == [admitted]
     assert entry == admitted.entry
-    assert bundle.events == {"proj_1|a": 1}
+    assert {tally.name: events for tally, events in bundle.events.items()} == {"proj_1|a": 1}
     assert (bundle.entries, bundle.body_bytes) == (1, len(body))
-    assert bundle.size == sum(map(len, bundle.pieces))
+    assert bundle.wire.endswith(body + b"\r\n")
 
 
 async def test_entry(running: Running, producer: Producer) -> None:
@@ -108,7 +110,7 @@ def changed(**fields: bytes | None) -> Callable[[Producer], tuple[Head, bytes]]:
 
     def make(producer: Producer) -> tuple[Head, bytes]:
         head = asked(producer, EVENT)
-        values = {name: getattr(head, name) for name in Head.__struct_fields__}
+        values = {name: getattr(head, name) for name in FIELD_OF.values()}
         return Head(**{**values, **fields}), EVENT
 
     return make
@@ -155,11 +157,16 @@ async def test_not_usual(
     assert sum(bundle.entries for bundle in bundles) == 2
 
 
-@pytest.mark.parametrize("field", ["expires_s", "ends_ms"])
-async def test_over(running: Running, bundles: list[Bundle], field: str) -> None:
+@pytest.mark.parametrize("over", [{"expires_s": 0.0}, {"ends_ms": 0}])
+async def test_over(running: Running, bundles: list[Bundle], over: dict[str, Any]) -> None:
     """A key that has expired and a session that has ended are looked up anew."""
     one = request(asked(running.producer, EVENT), EVENT)
-    setattr(running.gateway.usual._found[b"proj_1"], field, 0)
+    lasts: dict[str, Any] = {"expires_s": float("inf"), "ends_ms": 1 << 60}
+    standings, key = running.gateway.admission._standings, keyed(running.producer.secret)
+    standings.learn("proj_1", "sess_1", key, **lasts)
+    assert running.gateway.usual.take([one]) == []
+    bundles.clear()
+    standings.learn("proj_1", "sess_1", key, **{**lasts, **over})
     assert running.gateway.usual.take([one]) == [one]
     assert bundles == []
 
@@ -176,15 +183,12 @@ async def test_backlog_and_quotas(running: Running, bundles: list[Bundle]) -> No
     assert running.gateway.usual.take([one]) == []
 
 
-async def test_many(
-    running: Running, bundles: list[Bundle], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_many(running: Running, bundles: list[Bundle]) -> None:
     """A bundle has a bound; what is beyond it goes into the next one, in the same order."""
-    monkeypatch.setattr(module, "ONES_MAX", 2)
-    bodies = [b'{"event":"saved","id":"e%d","payload":{}}' % n for n in range(5)]
+    bodies = [b'{"event":"saved","id":"e%d","payload":{}}' % n for n in range(2 * ONES_MAX + 1)]
     requests = [request(asked(running.producer, body), body) for body in bodies]
     assert running.gateway.usual.take(requests) == []
-    assert [bundle.entries for bundle in bundles] == [2, 2, 1]
+    assert [bundle.entries for bundle in bundles] == [ONES_MAX, ONES_MAX, 1]
     entries: list[Entry] = [entry for bundle in bundles for entry, _ in bundle.each()]
     assert [entry.body for entry in entries] == bodies
 
@@ -212,15 +216,14 @@ async def test_bug(
 ) -> None:
     """A bug with one is said, leaves it to admission, and is not the others' fault."""
 
-    def broken(body: bytes, limits: object) -> object:
-        if body == WITH_ID:
-            raise ZeroDivisionError("a bug")
-        return parse_one(body, limits)  # type: ignore[arg-type]
+    def broken(_timestamp: bytes, **_window: int) -> int:
+        raise ZeroDivisionError("a bug")
 
-    parse_one = module.parse_one
-    monkeypatch.setattr(module, "parse_one", broken)
-    bad = request(asked(running.producer, WITH_ID), WITH_ID)
     good = request(asked(running.producer, EVENT), EVENT)
+    assert running.gateway.usual.take([good]) == []
+    bundles.clear()
+    monkeypatch.setattr(module, "parse_timestamp", broken)  # the good one's is known by now
+    bad = request(changed(timestamp=b"1")(running.producer)[0], EVENT)
     assert running.gateway.usual.take([bad, good]) == [bad]
     assert sum(bundle.entries for bundle in bundles) == 1
     assert "a bug" in capsys.readouterr().out
@@ -250,11 +253,10 @@ async def test_bug_in_the_queue(
         if len(put) == 1:
             raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(module, "ONES_MAX", 2)
     monkeypatch.setattr(running.gateway.usual._queue, "put_all", put_all)
-    requests = [request(asked(running.producer, EVENT), EVENT) for _ in range(5)]
+    requests = [request(asked(running.producer, EVENT), EVENT) for _ in range(2 * ONES_MAX + 1)]
     assert running.gateway.usual.take(requests) == []
-    assert [bundle.entries for bundle in put] == [2, 2, 1]
+    assert [bundle.entries for bundle in put] == [ONES_MAX, ONES_MAX, 1]
     aborted = [waiting.aborted for waiting, _, _ in requests]  # type: ignore[attr-defined]
-    assert aborted == [True, True, False, False, False]
+    assert aborted == [True] * ONES_MAX + [False] * (ONES_MAX + 1)
     assert "a bug" in "".join(capsys.readouterr())

@@ -8,7 +8,7 @@ from redis.asyncio.connection import AbstractConnection
 
 from core.metrics import Meter, Metric
 from core.partitions import ledger_key
-from gateway import witness
+from gateway.tallies import Tallies
 from gateway.witness import Witness
 from runtime.ledger import read_book
 
@@ -25,8 +25,9 @@ async def connection(queue: Redis) -> AsyncIterator[AbstractConnection]:
 async def test_forgotten_is_raised(queue: Redis, connection: AbstractConnection) -> None:
     """Counts that are lower than they were are raised, and counted as forgotten, in events."""
     meter = Meter("gateway")
-    seen = Witness(1, meter)
-    seen.saw(0, ["proj_1|a", "|a"], [10, 4])
+    tallies = Tallies(1)
+    seen = Witness(tallies, meter)
+    tallies.of("proj_1").seen, tallies.entries[0].seen = 10, 4
     await seen.testify(connection)
     book = await read_book(queue, 0)
     assert (book.projects["proj_1"].accepted, book.entries.accepted) == (10, 4)
@@ -38,12 +39,14 @@ async def test_forgotten_is_raised(queue: Redis, connection: AbstractConnection)
 async def test_higher_counts_stay(queue: Redis, connection: AbstractConnection) -> None:
     """What others have appended meanwhile is not taken back."""
     meter = Meter("gateway")
-    first, second = Witness(1, meter), Witness(1, meter)
-    for seen, count in ((first, 10), (second, 7)):
-        await seen.testify(connection)
-        seen.saw(0, ["proj_1|a"], [count])
-    for seen in (first, second):
-        await seen.testify(connection)
+    witnesses = []
+    for count in (10, 7):
+        tallies = Tallies(1)
+        witnesses.append(Witness(tallies, meter))
+        await witnesses[-1].testify(connection)
+        tallies.of("proj_1").seen = count
+    for witness in witnesses:
+        await witness.testify(connection)
     assert (await read_book(queue, 0)).projects["proj_1"].accepted == 10
     assert meter.get(Metric.EVENTS_FORGOTTEN) == 10
 
@@ -53,10 +56,13 @@ async def test_two_gateways_of_an_emptied_queue(
 ) -> None:
     """What one gateway appends before the other has told what it knew hides nothing of it."""
     meter = Meter("gateway")
-    first, second = Witness(1, meter), Witness(1, meter)
-    for seen, count in ((first, 100), (second, 102)):
-        await seen.testify(connection)
-        seen.saw(0, ["proj_1|a"], [count])
+    witnesses = []
+    for count in (100, 102):
+        tallies = Tallies(1)
+        witnesses.append(Witness(tallies, meter))
+        await witnesses[-1].testify(connection)
+        tallies.of("proj_1").seen = count
+    first, second = witnesses
     await queue.flushall()
     await first.testify(connection)
     await queue.hincrby(ledger_key(0), "proj_1|a", 5)
@@ -67,17 +73,8 @@ async def test_two_gateways_of_an_emptied_queue(
 
 async def test_ledger_gets_an_id_once(queue: Redis, connection: AbstractConnection) -> None:
     """Opening gives the ledger an id, which stays."""
-    await Witness(2, Meter("gateway")).testify(connection)
+    await Witness(Tallies(2), Meter("gateway")).testify(connection)
     ids = [(await read_book(queue, n)).queue_id for n in range(2)]
     assert len(set(ids)) == 2
-    await Witness(2, Meter("gateway")).testify(connection)
+    await Witness(Tallies(2), Meter("gateway")).testify(connection)
     assert [(await read_book(queue, n)).queue_id for n in range(2)] == ids
-
-
-def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only so many projects are remembered; those of the last acknowledgement stay."""
-    monkeypatch.setattr(witness, "PROJECTS_MAX", 2)  # and the field of all entries
-    seen = Witness(1, Meter("gateway"))
-    for number, name in enumerate(("a", "b", "a", "c", "a", "b")):
-        seen.saw(0, [name, "entries"], [number, number])
-    assert seen._seen[0] == {"a": 4, "b": 5, "entries": 5}

@@ -1,0 +1,122 @@
+"""A judge of usual requests, of either twin, with what it asks and tells."""
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+
+from core import usual_python
+from core.auth import keyed, sign
+from core.body import Limits
+from core.codec import middle_of_one
+from core.head import Head
+from core.ledger import ACCEPTED, field
+from core.usual_python import Moment, Stamp
+
+BUILT = find_spec("core.usual_native") is not None
+TWINS = [usual_python, *([import_module("core.usual_native")] if BUILT else [])]
+twins = pytest.mark.parametrize("twin", TWINS)
+SECRET, SESSION = "whsec_" + "1" * 32, "sess_01HF7YAT00ABCDEFGHJKMNPQRS"
+NOW_S = 1_705_312_200
+NOW_MS = NOW_S * 1000 + 7
+LIMITS = Limits(event_bytes_max=4_000, event_types=frozenset())
+EVENT = b'{"event":"saved","payload":{"n":1}}'
+WITH_ID = b'{"event":"saved","id":"my-1","timestamp":1,"payload":{"n":"\xc3\xbc"}}'
+PROJECTS = [f"proj_{number}" for number in range(150)]  # more than a table begins with
+
+
+def standing(twin: ModuleType, project: str, **changed: Any) -> usual_python.Standing:
+    """A project's, which lasts."""
+    values = {"partition": 0, "expires_s": 10.0, "ends_ms": NOW_MS + 1, **changed}
+    tally = twin.Tally(field(project, ACCEPTED))
+    found: usual_python.Standing = twin.Standing(project, SESSION, keyed(SECRET), tally, **values)
+    return found
+
+
+class Rig(NamedTuple):
+    """A judge, and what it is given and tells."""
+
+    judge: usual_python.Judge
+    bundled: list[Any]  # each that was begun
+    failed: list[BaseException | None]
+    moment: Moment
+    kept: list[Any]  # full ones
+
+    def take(self, requests: list[Any]) -> list[Any]:
+        """Have them judged."""
+        return self.judge.take(requests, self.moment)
+
+    def result(self, others: list[Any]) -> object:
+        """All that has come of it, alike for both twins."""
+        gathered = [
+            (
+                bundle.partition,
+                bytes(bundle.wire),
+                bundle.body_bytes,
+                {tally.name: events for tally, events in bundle.events.items()},
+                [(one[0], one[1].project, *one[2:]) for one in bundle.ones],
+            )
+            for bundle in self.bundled
+        ]
+        return [one[0] for one in others], gathered
+
+
+def stamp_of(timestamp: bytes) -> Stamp | None:
+    """Of numbers that are close to now."""
+    if not timestamp.isdigit() or abs(int(timestamp) - NOW_S) > 300:
+        return None
+    return b"%d|" % int(timestamp), int(timestamp)
+
+
+def rig(
+    twin: ModuleType,
+    standings: list[usual_python.Standing],
+    *,
+    limits: Limits = LIMITS,
+    stamp: Callable[[bytes], Stamp | None] = stamp_of,
+) -> Rig:
+    """A judge that knows these."""
+    directory = twin.Directory()
+    for one in standings:
+        directory.put(one)
+    bundled: list[Any] = []
+    failed: list[BaseException | None] = []
+    kept: list[Any] = []
+
+    def bundle(full: Any, partition: int, moment: Moment) -> Any:
+        if full is not None:
+            kept.append(full)
+        bundled.append(twin.Gathered(partition))
+        moment.bundles[partition] = bundled[-1]
+        return bundled[-1]
+
+    decoy = twin.Standing(
+        "", "", keyed("decoy"), twin.Tally(""), partition=0, expires_s=0.0, ends_ms=0
+    )
+    judge = twin.Judge(
+        limits,
+        bytes_max=4_000,
+        found=directory,
+        decoy=decoy,
+        stamps={},
+        stamp=stamp,
+        bundle=bundle,
+        failed=lambda: failed.append(sys.exception()),
+    )
+    moment = Moment(NOW_MS, 5.0, 0.0, middle_of_one(NOW_MS), {})
+    return Rig(judge, bundled, failed, moment, kept)
+
+
+def head(body: bytes, *, secret: str = SECRET, **changed: bytes | None) -> Head:
+    """A usual one, but for these values."""
+    values: dict[str, bytes | None] = {
+        "project": b"proj_1",
+        "timestamp": b"%d" % NOW_S,
+        "signature": sign(secret, timestamp_s=NOW_S, body=body).encode(),
+        "content_type": b"application/json",
+    }
+    return Head(**{**values, **changed})
