@@ -2,8 +2,9 @@
 
 Requirements  The interpreter and the heap cost a request more than the work itself does; yet the
               gateway must run wherever Python does, and its path must be read in one language.
-Solution      The leaves of that path, and only they, exist twice: compiled, and in Python for where
-              there is no compiler. Both are held to the same tests.
+Solution      The leaves of that path exist twice: compiled, and in Python for where there is no
+              compiler. Both are held to the same tests. So does its innermost loop (core/usual.py),
+              and nothing else.
 Cost          Whoever changes one changes the other.
 """
 
