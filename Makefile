@@ -43,10 +43,10 @@ test-sanitized: setup  ## the native kernels' tests under AddressSanitizer and U
 	rm -f build/sanitized/core/*.so  # or an old one might be what is tested
 	cd build/sanitized && CFLAGS="-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all" \
 		$(CURDIR)/$(BIN)/python setup.py --quiet build_ext --inplace --force
-	for name in kernels usual; do grep --quiet __asan_init build/sanitized/core/$${name}_native.*.so || exit 1; done
+	for name in kernels standing usual; do grep --quiet __asan_init build/sanitized/core/$${name}_native.*.so || exit 1; done
 	cd build/sanitized && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 		PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
-		$(CURDIR)/$(BIN)/python -m pytest tests/core/test_kernels*.py tests/core/test_usual*.py $(ARGS)
+		$(CURDIR)/$(BIN)/python -m pytest tests/core/test_kernels*.py tests/core/test_standing*.py tests/core/test_usual*.py $(ARGS)
 
 check: setup    ## ruff, mypy --strict, and the rules on structure in tests/test_tidy.py
 	$(BIN)/ruff check .

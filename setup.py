@@ -14,7 +14,7 @@ natives = cythonize(
             libraries=["crypto"],
             extra_compile_args=["-O3", "-Wno-deprecated-declarations"],
         )
-        for name in ("kernels_native", "usual_native")
+        for name in ("kernels_native", "standing_native", "usual_native")
     ],
     build_dir="build/native",
 )

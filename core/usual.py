@@ -29,16 +29,18 @@ from core import kernels
 try:
     if not kernels.NATIVE:  # what is compiled takes no keys but those that are
         raise ImportError
-    import core.usual_native as chosen
+    import core.standing_native as of_projects
+    import core.usual_native as of_requests
 except ImportError:
-    import core.usual_python as chosen  # type: ignore[no-redef]
+    import core.standing_python as of_projects  # type: ignore[no-redef]
+    import core.usual_python as of_requests  # type: ignore[no-redef]
 
-NATIVE = chosen.__name__ == "core.usual_native"  # all that can be compiled is
-Directory = chosen.Directory
-Gathered = chosen.Gathered
-Judge = chosen.Judge
-Standing = chosen.Standing
-Tally = chosen.Tally
-counts_as_arguments = chosen.counts_as_arguments
-note = chosen.note
-responses = chosen.responses
+NATIVE = of_requests.__name__ == "core.usual_native"  # all that can be compiled is
+Directory = of_projects.Directory
+Gathered = of_requests.Gathered
+Judge = of_requests.Judge
+Standing = of_projects.Standing
+Tally = of_projects.Tally
+counts_as_arguments = of_projects.counts_as_arguments
+note = of_projects.note
+responses = of_requests.responses

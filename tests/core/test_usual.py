@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import kernels, usual, usual_python
+from core import kernels, standing_python, usual, usual_python
 from core.auth import keyed
 from core.codec import opening
-from core.usual_python import OPENING_BYTES_MAX, TALLY_BYTES_MAX
+from core.standing_python import OPENING_BYTES_MAX, TALLY_BYTES_MAX
 from tests.core.usual_rig import (
     BUILT,
     NOW_MS,
@@ -45,7 +45,8 @@ def test_python_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> No
     """Without what is compiled, or without its kernels, what is in Python is chosen."""
     assert usual.NATIVE is BUILT
     assert usual.Judge is TWINS[-1].Judge
-    for name, module in (("core.usual_native", None), ("core.kernels", kernels)):
+    missing = [("core.usual_native", None), ("core.standing_native", None)]
+    for name, module in (*missing, ("core.kernels", kernels)):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, name, module)
             patch.setattr(kernels, "NATIVE", module is None and kernels.NATIVE)
@@ -56,6 +57,7 @@ def test_python_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> No
             spec.loader.exec_module(chosen)
         assert chosen.NATIVE is False
         assert chosen.Judge is usual_python.Judge
+        assert chosen.Standing is standing_python.Standing
 
 
 @twins
@@ -174,7 +176,7 @@ def test_responses_are_ascii(twin: ModuleType) -> None:
 @pytest.mark.parametrize("kind", ["Standing", "Tally"])
 def test_not_pickled(twin: ModuleType, kind: str) -> None:
     """What a standing is made of is a secret."""
-    if twin is not usual_python:
+    if twin is not TWINS[0]:
         one = standing(twin, "proj_1")
         with pytest.raises(TypeError, match="pickle"):
             pickle.dumps(one if kind == "Standing" else one.tally)

@@ -9,16 +9,27 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from core import usual_python
 from core.auth import keyed, sign
 from core.body import Limits
 from core.codec import middle_of_one
 from core.head import Head
 from core.ledger import ACCEPTED, field
-from core.usual_python import Moment, Stamp
+from core.standing_python import Standing
+from core.usual_python import Judge, Moment, Stamp
 
 BUILT = find_spec("core.usual_native") is not None
-TWINS = [usual_python, *([import_module("core.usual_native")] if BUILT else [])]
+
+
+def twin_of(kind: str) -> ModuleType:
+    """What the modules of one kind have together."""
+    twin = ModuleType(f"core.*_{kind}")
+    for name in ("standing", "usual"):
+        found = vars(import_module(f"core.{name}_{kind}"))
+        vars(twin).update({key: value for key, value in found.items() if key[0] != "_"})
+    return twin
+
+
+TWINS = [twin_of(kind) for kind in (("python", "native") if BUILT else ("python",))]
 twins = pytest.mark.parametrize("twin", TWINS)
 SECRET, SESSION = "whsec_" + "1" * 32, "sess_01HF7YAT00ABCDEFGHJKMNPQRS"
 NOW_S = 1_705_312_200
@@ -29,18 +40,18 @@ WITH_ID = b'{"event":"saved","id":"my-1","timestamp":1,"payload":{"n":"\xc3\xbc"
 PROJECTS = [f"proj_{number}" for number in range(150)]  # more than a table begins with
 
 
-def standing(twin: ModuleType, project: str, **changed: Any) -> usual_python.Standing:
+def standing(twin: ModuleType, project: str, **changed: Any) -> Standing:
     """A project's, which lasts."""
     values = {"partition": 0, "expires_s": 10.0, "ends_ms": NOW_MS + 1, **changed}
     tally = twin.Tally(field(project, ACCEPTED))
-    found: usual_python.Standing = twin.Standing(project, SESSION, keyed(SECRET), tally, **values)
+    found: Standing = twin.Standing(project, SESSION, keyed(SECRET), tally, **values)
     return found
 
 
 class Rig(NamedTuple):
     """A judge, and what it is given and tells."""
 
-    judge: usual_python.Judge
+    judge: Judge
     bundled: list[Any]  # each that was begun
     failed: list[BaseException | None]
     moment: Moment
@@ -74,7 +85,7 @@ def stamp_of(timestamp: bytes) -> Stamp | None:
 
 def rig(
     twin: ModuleType,
-    standings: list[usual_python.Standing],
+    standings: list[Standing],
     *,
     limits: Limits = LIMITS,
     stamp: Callable[[bytes], Stamp | None] = stamp_of,
