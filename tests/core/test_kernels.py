@@ -70,6 +70,8 @@ def test_head(twin: ModuleType, buffer: bytes | bytearray) -> None:
     head = twin.Head(b"a:B-_.", b"1705312200", b"sha256=" + b"aZ" * 32, b"application/json", None)
     assert template.read(b"abc" + then + b"rest", 3) == (head, 9)
     assert template.read(then, 0) == (head, 9)
+    later, _ = template.read(then.replace(b"1705312200", b"1705312201"), 0)
+    assert later.timestamp == b"1705312201"
 
 
 @given(st.integers(0, len(RAW) - 1), st.binary(min_size=1, max_size=4))

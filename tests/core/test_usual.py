@@ -125,6 +125,19 @@ def test_directory(twin: ModuleType, steps: list[tuple[str, int]]) -> None:
 
 
 @twins
+def test_directory_that_is_nearly_full(twin: ModuleType) -> None:
+    """Where many projects belong in one place, each is found until it is dropped."""
+    directory = twin.Directory()
+    projects = [f"p{number}" for number in range(255)]  # as many as fit before it grows
+    for project in projects:
+        directory.put(standing(twin, project))
+    while projects:
+        directory.drop(projects.pop(len(projects) // 2).encode())
+        assert all(directory.get(project.encode()) for project in projects)
+    assert len(directory) == 0
+
+
+@twins
 def test_directory_holds_what_it_finds(twin: ModuleType) -> None:
     """Each standing is held once for as long as it is there, and let go then."""
     directory = twin.Directory()

@@ -70,8 +70,8 @@ def bodies() -> Iterator[bytes]:
     for depth in (DEPTH_MAX - 2, DEPTH_MAX - 1, DEPTH_MAX, 2_000):
         yield b'{"event":"a","payload":{"x":%b1%b}}' % (b"[" * depth, b"]" * depth)
     yield b'{"event":"a","payload":{"x":"%b"}}' % (b"[" * 500)
-    for size in (3_970, 3_971, 3_972, 5_000):
-        yield b'{"event":"a","payload":{"x":"%b"}}' % (b"x" * size)
+    for size in (3_999, 4_000, 4_001, 5_000):  # the bound is 4,000
+        yield b'{"event":"a","payload":{"x":"'.ljust(size - 3, b"x") + b'"}}'
 
 
 BODIES = list(bodies())
