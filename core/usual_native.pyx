@@ -72,6 +72,7 @@ cdef class Judge:
     cdef dict stamps
     cdef Standing decoy
     cdef Py_ssize_t bytes_max
+    cdef bytes before, between, after  # of an answer
 
     def __cinit__(
         self,
@@ -84,11 +85,13 @@ cdef class Judge:
         stamp,
         bundle,
         failed,
+        answer,
     ):
         self.limits, self.types, self.bytes_max = limits, limits.event_types, bytes_max
         self.found, self.decoy = found, decoy
         self.stamps, self.stamp = stamps, stamp
         self.bundle, self.failed = bundle, failed
+        self.before, self.between, self.after = [text.encode("ascii") for text in answer]
 
     def take(self, list requests not None, moment):
         cdef list others = []
@@ -174,23 +177,40 @@ cdef class Judge:
                 event = parse_one(body, self.limits)
         except Rejected:
             return False
-        cdef bytes mac = PyBytes_FromStringAndSize(<char *>digest, STATE)
         cdef bytes stamp
         stamp, timestamp_s = <tuple?>stamped
         if stamp is None or middle is None:
             raise TypeError("a header has all of its parts")
         identity = event.id
         if identity is None:
+            mac = PyBytes_FromStringAndSize(<char *>digest, STATE)
             identity = event_id(standing.project, timestamp_s=timestamp_s, mac=mac)
         cdef Gathered gathered = bundles.get(standing.partition)
         if gathered is None or len(gathered.ones) >= ONES_MAX:
             gathered = self.bundle(gathered, standing.partition, moment)
         put_entry(gathered.wire, standing, middle, stamp, digest, body)
         gathered.body_bytes += size
-        gathered.ones.append((request[0], standing, identity, body, timestamp_s, mac))
+        gathered.ones.append((request[0], identity, self.answer_to(identity, standing)))
         cdef PyObject *count = PyDict_GetItemWithError(gathered.events, standing.own)
         gathered.events[standing.own] = 1 if count is NULL else <object>count + 1
         return True
+
+    cdef bytes answer_to(self, str identity, Standing standing):
+        cdef Py_ssize_t own = check_ascii(identity)
+        cdef Py_ssize_t session = standing.size - 1 - standing.session_at
+        cdef Py_ssize_t before = PyBytes_GET_SIZE(self.before)
+        cdef Py_ssize_t between = PyBytes_GET_SIZE(self.between)
+        cdef Py_ssize_t after = PyBytes_GET_SIZE(self.after)
+        cdef bytes answer = PyBytes_FromStringAndSize(
+            NULL, before + own + between + session + after
+        )
+        cdef char *to = PyBytes_AS_STRING(answer)
+        to = put(to, PyBytes_AS_STRING(self.before), before)
+        to = put(to, <const char *>characters_of(identity), own)
+        to = put(to, PyBytes_AS_STRING(self.between), between)
+        to = put(to, standing.text + standing.session_at, session)
+        put(to, PyBytes_AS_STRING(self.after), after)
+        return answer
 
     cdef object plain_event(self, bytes body, Py_ssize_t size):
         """What core.body.parse_one would return; None: it may, or may raise."""
@@ -261,45 +281,30 @@ cdef int put_entry(
     return 0
 
 
-def responses(bytes head not None, ids, texts, list ones not None):
-    cdef str prefix, before, between, after
-    cdef Py_ssize_t number, at, frame
+def responses(bytes head not None, ids, list ones not None):
+    cdef str prefix
+    cdef Py_ssize_t number, at
     prefix, number = ids
-    before, between, after = texts
     if number < 0:
         raise ValueError("a number is none or more")
     check_ascii(prefix)
-    frame = check_ascii(before) + check_ascii(between) + check_ascii(after)
-    return [
-        response_to(ones[at], head, prefix, number + at, before, between, after, frame)
-        for at in range(len(ones))
-    ]
+    return [response_to(ones[at], head, prefix, number + at) for at in range(len(ones))]
 
 
-cdef bytes response_to(
-    one, bytes head, str prefix, Py_ssize_t number, str before, str between, str after,
-    Py_ssize_t frame,
-):
-    """One of them. frame: how long the three texts are."""
-    cdef Standing standing = <Standing?>part(one, 1)
-    cdef str identity = part(one, 2)
-    cdef Py_ssize_t session = standing.size - 1 - standing.session_at
-    cdef Py_ssize_t body = frame + check_ascii(identity) + session
+cdef bytes response_to(one, bytes head, str prefix, Py_ssize_t number):
+    cdef bytes body = part(one, 2)
+    if body is None:
+        raise TypeError("an answer has a body")
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(body)
     cdef bytes whole = PyBytes_FromStringAndSize(
         NULL,
-        PyBytes_GET_SIZE(head) + len(prefix) + digits_of(number) + LENGTH_FRAME + digits_of(body)
-        + body,
+        PyBytes_GET_SIZE(head) + len(prefix) + digits_of(number) + LENGTH_FRAME + digits_of(size)
+        + size,
     )
     cdef char *to = PyBytes_AS_STRING(whole)
     to = put(to, PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
-    to = put_number(put_text(to, prefix), number)
-    to = put_number(put(to, b"\r\nContent-Length: ", LENGTH_FRAME - 4), body)
-    to = put_text(put_text(put(to, b"\r\n\r\n", 4), before), identity)
-    to = put(put_text(to, between), standing.text + standing.session_at, session)
-    put_text(to, after)
+    to = put_number(put(to, <const char *>characters_of(prefix), len(prefix)), number)
+    to = put_number(put(to, b"\r\nContent-Length: ", LENGTH_FRAME - 4), size)
+    to = put(to, b"\r\n\r\n", 4)
+    put(to, PyBytes_AS_STRING(body), size)
     return whole
-
-
-cdef inline char *put_text(char *to, str text) noexcept:
-    """One that is ASCII."""
-    return put(to, <const char *>characters_of(text), len(text))

@@ -8,7 +8,6 @@ from core.body import Limits, parse_one
 from core.errors import Rejected
 from core.head import Head
 from core.ids import event_id
-from core.kernels_python import response
 from core.standing_python import Directory, Standing, Tally
 
 JSON = frozenset((b"application/json", b"application/json; charset=utf-8"))
@@ -16,9 +15,9 @@ ONES_MAX = 250  # requests in a bundle
 Stamp = tuple[bytes, int]  # a timestamp as an entry's header has it, and its seconds
 
 
-# Whose request it is; what its project needs; the event's id; body; time as signed; MAC. A tuple,
-# since a named one takes twice as long to make.
-One = tuple[Any, Standing, str, bytes, int, bytes]
+# Whose request it is, the event's id, and the answer's body. A tuple, since a named one takes twice
+# as long to make; what its project needs is not in it, since that would be far away by then.
+One = tuple[Any, str, bytes]
 Request = tuple[Any, Head, bytes]  # whose it is
 
 
@@ -59,11 +58,13 @@ class Judge:
         stamp: Callable[[bytes], Stamp | None],
         bundle: Callable[[Any, int, Moment], Any],
         failed: Callable[[], None],
+        answer: tuple[str, str, str],
     ) -> None:
         """bytes_max: of a body. found: what there is; all other projects are held against `decoy`,
         which has expired. stamps: timestamps that count now; of others, `stamp` tells whether they
         do. bundle: a partition's next bundle, after one that is full. failed: told of a bug, while
-        it is handled."""
+        it is handled. answer: what is before, between and after the event's id and the session's
+        in an answer's body."""
         self._limits = limits
         self._bytes_max = bytes_max
         self._found = found
@@ -72,6 +73,7 @@ class Judge:
         self._stamp = stamp
         self._bundle = bundle
         self._failed = failed
+        self._answer = answer
 
     def take(self, requests: list[Request], moment: Moment) -> list[Request]:
         """Put the usual ones into the moment's bundles; the others are returned, in their order."""
@@ -123,25 +125,23 @@ class Judge:
         gathered.wire += body
         gathered.wire += b"\r\n"
         gathered.body_bytes += len(body)
-        gathered.ones.append((served, standing, identity, body, timestamp_s, mac))
+        before, between, after = self._answer
+        answer = f"{before}{identity}{between}{standing.session}{after}".encode()
+        gathered.ones.append((served, identity, answer))
         events, tally = gathered.events, standing.tally
         events[tally] = events.get(tally, 0) + 1
         return True
 
 
-def responses(
-    head: bytes, ids: tuple[str, int], texts: tuple[str, str, str], ones: list[One]
-) -> list[bytes]:
-    """The responses to these, in HTTP/1.1, `texts` being around the event's id and the session's.
+def responses(head: bytes, ids: tuple[str, int], ones: list[One]) -> list[bytes]:
+    """The responses to these, in HTTP/1.1.
 
     head: up to where the request's id belongs. ids: what all requests' ids begin with, and the
     first one's number.
     """
     prefix, number = ids
-    before, between, after = texts
     return [
-        response(
-            head, f"{prefix}{number + at}", (before, identity, between, standing.session, after)
-        )
-        for at, (_, standing, identity, *_) in enumerate(ones)
+        b"%b%b%d\r\nContent-Length: %d\r\n\r\n%b"
+        % (head, prefix.encode("ascii"), number + at, len(answer), answer)
+        for at, (_, _, answer) in enumerate(ones)
     ]

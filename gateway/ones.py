@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from core.body import Form
-from core.codec import Entry
-from core.compression import Encoding
+import hiredis
+
+from core.codec import BODY, HEADER, Entry, decode
 from core.errors import Unavailable
 from core.ports import Receipt
 from core.usual import Gathered
@@ -37,20 +37,18 @@ class Waiting(Protocol):
 class Ones(Gathered):
     """The Bundle of them, in one partition."""
 
-    __slots__ = ("_told", "now_ms", "started_s")
+    __slots__ = ("_told", "started_s")
 
     def __init__(
         self,
         partition: int,
         *,
-        now_ms: int,
         started_s: float,
         told: Callable[["Ones", str], None],
     ) -> None:
-        """now_ms: when they were received. started_s: the same by time.perf_counter.
-        told: answers them, appended with this durability."""
+        """started_s: when they were received, by time.perf_counter. told: answers them, appended
+        with this durability."""
         super().__init__(partition)
-        self.now_ms = now_ms
         self.started_s = started_s
         self._told = told
 
@@ -69,18 +67,13 @@ class Ones(Gathered):
 
     def each(self) -> Iterator[tuple[Entry, Receipt]]:
         """See core.ports.Bundle."""
-        for waiting, standing, event_id, body, timestamp_s, mac in self.ones:
-            entry = Entry(
-                standing.project,
-                standing.session,
-                self.now_ms,
-                Form.SINGLE,
-                Encoding.IDENTITY,
-                1,
-                timestamp_s,
-                mac,
-                body,
-            )
+        reader = hiredis.Reader()
+        reader.feed(b"*%d\r\n%b" % (2 * len(self.ones), bytes(self.wire)))
+        arguments = iter(reader.gets())
+        for (waiting, event_id, _), header, body in zip(
+            self.ones, arguments, arguments, strict=True
+        ):
+            entry = decode({HEADER: header, BODY: body})
             turn: Resumable = waiting.turn
             turn.resume(Admitted([event_id], [], entry), self.started_s)
             yield entry, turn

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from core.usual import responses
 from core.usual_python import One
-from gateway.answers import ANSWER_OF_ONE, Answer, Kind, accepted_kind
+from gateway.answers import Answer, Kind, accepted_kind
 from gateway.request_ids import request_ids
 from runtime.status import FIXED_HEADERS
 
@@ -28,7 +28,7 @@ def render(answer: Answer, *, close: bool) -> bytes:
 def render_ones(durability: str, ones: list[One]) -> list[bytes]:
     """The same, `accepted`, for many requests of one event each."""
     head = _head(accepted_kind(durability), False, int(time.time())) + b"X-Request-Id: "
-    return responses(head, request_ids.some(len(ones)), ANSWER_OF_ONE, ones)
+    return responses(head, request_ids.some(len(ones)), ones)
 
 
 def closing(rendered: bytes) -> bytes:

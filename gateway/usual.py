@@ -11,6 +11,7 @@ from core.ports import EventQueue
 from core.settings import Settings
 from core.usual import Judge, Standing, Tally
 from core.usual_python import Moment, Request, Stamp
+from gateway.answers import ANSWER_OF_ONE
 from gateway.backlog import Backlog
 from gateway.ones import Ones
 from gateway.quotas import Quotas
@@ -59,6 +60,7 @@ class Usual:
             stamp=self._stamp,
             bundle=self._bundle,
             failed=lambda: log.exception(BUG),
+            answer=ANSWER_OF_ONE,
         )
 
     def take(self, requests: list[Request]) -> list[Request]:
@@ -90,7 +92,7 @@ class Usual:
     def _bundle(self, full: Ones | None, partition: int, moment: Moment) -> Ones:
         """A partition's next bundle, after one that is full."""
         ones = moment.bundles[partition] = Ones(
-            partition, now_ms=moment.now_ms, started_s=moment.started_s, told=self._told
+            partition, started_s=moment.started_s, told=self._told
         )
         if full is not None:
             self._put(full)

@@ -17,6 +17,7 @@ from core.head import FIELD_OF
 from core.ids import event_id
 from core.usual_python import ONES_MAX, Moment, Stamp
 from tests.core.usual_rig import (
+    ANSWER,
     EVENT,
     LIMITS,
     NOW_MS,
@@ -50,8 +51,8 @@ def test_taken(twin: ModuleType, body: bytes) -> None:
     assert bundle.body_bytes == 2 * len(body)
     assert {tally.name: events for tally, events in bundle.events.items()} == {"proj_1|a": 2}
     identity = "my-1" if body is WITH_ID else event_id("proj_1", timestamp_s=NOW_S, mac=mac)
-    (asker, of, *rest), _ = bundle.ones
-    assert (asker, of.project, rest) == ("asker", "proj_1", [identity, body, NOW_S, mac])
+    answer = f"<{identity}|{SESSION}>".encode()
+    assert bundle.ones == [("asker", identity, answer), ("other", identity, answer)]
 
 
 def bodies() -> Iterator[bytes]:
@@ -177,6 +178,7 @@ def test_timestamps_are_asked_of_once(twin: ModuleType) -> None:
             partition, twin.Gathered(partition)
         ),
         failed=lambda: None,
+        answer=ANSWER,
     )
     moment = Moment(NOW_MS, 5.0, 0.0, middle_of_one(NOW_MS), {})
     assert judge.take([(at, head(EVENT), EVENT) for at in range(3)], moment) == []

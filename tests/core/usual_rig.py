@@ -35,6 +35,7 @@ SECRET, SESSION = "whsec_" + "1" * 32, "sess_01HF7YAT00ABCDEFGHJKMNPQRS"
 NOW_S = 1_705_312_200
 NOW_MS = NOW_S * 1000 + 7
 LIMITS = Limits(event_bytes_max=4_000, event_types=frozenset())
+ANSWER = ("<", "|", ">")
 EVENT = b'{"event":"saved","payload":{"n":1}}'
 WITH_ID = b'{"event":"saved","id":"my-1","timestamp":1,"payload":{"n":"\xc3\xbc"}}'
 PROJECTS = [f"proj_{number}" for number in range(150)]  # more than a table begins with
@@ -69,7 +70,7 @@ class Rig(NamedTuple):
                 bytes(bundle.wire),
                 bundle.body_bytes,
                 {tally.name: events for tally, events in bundle.events.items()},
-                [(one[0], one[1].project, *one[2:]) for one in bundle.ones],
+                bundle.ones,
             )
             for bundle in self.bundled
         ]
@@ -117,6 +118,7 @@ def rig(
         stamp=stamp,
         bundle=bundle,
         failed=lambda: failed.append(sys.exception()),
+        answer=ANSWER,
     )
     moment = Moment(NOW_MS, 5.0, 0.0, middle_of_one(NOW_MS), {})
     return Rig(judge, bundled, failed, moment, kept)
