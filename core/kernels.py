@@ -16,7 +16,6 @@ __all__ = [
     "is_well_formed",
     "only_request",
     "openings",
-    "response",
 ]
 
 try:
@@ -31,4 +30,3 @@ Key = chosen.Key
 is_well_formed = chosen.is_well_formed
 only_request = chosen.only_request
 openings = chosen.openings
-response = chosen.response

@@ -39,7 +39,6 @@ cdef enum:
     ID_MAX = 64
     VALUES = 4
     COUNTED = 255  # at a time
-    LENGTH_FRAME = 22  # bytes of HTTP around a body's length, its header's name included
     LENGTH_MAX = 18  # digits: no more fit
 
 cdef enum:  # what a byte may be part of
@@ -296,25 +295,6 @@ def only_request(dict templates not None, buffer, Py_ssize_t body_bytes_max):
             body = PyBytes_FromStringAndSize(text + template.size, body_bytes)
             return template.head_of(text), body
     return None
-
-
-def response(bytes head not None, str request_id not None, tuple texts not None):
-    cdef Py_ssize_t body = 0
-    check_ascii(request_id)
-    for text in texts:
-        body += check_ascii(text)
-    cdef Py_ssize_t id_size = PyUnicode_GET_LENGTH(request_id)
-    cdef bytes whole = PyBytes_FromStringAndSize(
-        NULL, PyBytes_GET_SIZE(head) + id_size + LENGTH_FRAME + digits_of(body) + body
-    )
-    cdef char *to = PyBytes_AS_STRING(whole)
-    to = put(to, PyBytes_AS_STRING(head), PyBytes_GET_SIZE(head))
-    to = put(to, <const char *>PyUnicode_1BYTE_DATA(request_id), id_size)
-    to = put(to, b"\r\nContent-Length: ", LENGTH_FRAME - 4)
-    to = put(put_number(to, body), b"\r\n\r\n", 4)
-    for text in texts:
-        to = put(to, <const char *>PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text))
-    return whole
 
 
 cdef Py_ssize_t check_ascii(str text) except -1:

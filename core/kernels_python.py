@@ -4,7 +4,7 @@ same."""
 import hashlib
 import hmac
 from binascii import hexlify
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from operator import itemgetter
 from struct import Struct
@@ -117,7 +117,7 @@ class HeadTemplate:
 
 
 def only_request(
-    templates: Mapping[int, HeadTemplate], buffer: bytes | bytearray, body_bytes_max: int
+    templates: dict[int, HeadTemplate], buffer: bytes | bytearray, body_bytes_max: int
 ) -> tuple[Head, bytes] | None:
     """The request that a buffer consists of, whole and with nothing behind it.
 
@@ -132,16 +132,6 @@ def only_request(
     if found is None or found[1] > body_bytes_max or size + found[1] != len(buffer):
         return None
     return found[0], buffer[size:]
-
-
-def response(head: bytes, request_id: str, texts: tuple[str, ...]) -> bytes:
-    """A response in HTTP/1.1 whose body is these texts.
-
-    head: up to where the request's id belongs. Raises ValueError if a text is not ASCII.
-    """
-    body = "".join(texts)
-    end = f"{request_id}\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-    return head + end.encode("ascii")
 
 
 def openings(text: bytes) -> int:

@@ -4,7 +4,7 @@
 
     ingest:{n}:ledger := hash
         id            random, made with the hash: another one means that the queue was emptied
-        before        0 as long as there is no field |b
+        before        0: there is no field |b; anything else, or nothing: there may be
         <project>|a   events appended: accepted, be it that the answer got lost on its way
     <project>|b   events appended to the ledgers before this one, as witnesses have told
         <project>|s   events settled: stored, or a duplicate of what is stored

@@ -7,6 +7,7 @@ from core.codec import opening
 from core.kernels import Key
 
 TALLY_BYTES_MAX = 66  # of its name: a project's id, and two more
+BARS = 3  # in an opening
 OPENING_BYTES_MAX = 104  # more than a project's id and a session's have together
 
 
@@ -66,11 +67,13 @@ class Standing:
     ) -> None:
         """expires_s: of the key, by time.monotonic. ends_ms: of the session, Unix ms.
 
-        Raises ValueError if the ids are not ASCII, or too long.
+        Raises ValueError if the ids are not ASCII, too long, or have a bar.
         """
         self.opening = opening(project, session)  # of its entries' headers
         if not self.opening.isascii() or len(self.opening) > OPENING_BYTES_MAX:
             raise ValueError("ids are short ASCII")
+        if self.opening.count(b"|") != BARS:
+            raise ValueError("an id has no bar")
         self.project = project
         self.session = session
         self.key = key

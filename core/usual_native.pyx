@@ -87,7 +87,8 @@ cdef class Judge:
         failed,
         answer,
     ):
-        self.limits, self.types, self.bytes_max = limits, limits.event_types, bytes_max
+        self.limits, self.types = limits, limits.event_types
+        self.bytes_max = min(bytes_max, limits.event_bytes_max)
         self.found, self.decoy = found, decoy
         self.stamps, self.stamp = stamps, stamp
         self.bundle, self.failed = bundle, failed
@@ -187,10 +188,11 @@ cdef class Judge:
             identity = event_id(standing.project, timestamp_s=timestamp_s, mac=mac)
         cdef Gathered gathered = bundles.get(standing.partition)
         if gathered is None or len(gathered.ones) >= ONES_MAX:
-            gathered = self.bundle(gathered, standing.partition, moment)
+            gathered = <Gathered?>self.bundle(gathered, standing.partition, moment)
+        one = request[0], identity, self.answer_to(identity, standing)
         put_entry(gathered.wire, standing, middle, stamp, digest, body)
         gathered.body_bytes += size
-        gathered.ones.append((request[0], identity, self.answer_to(identity, standing)))
+        gathered.ones.append(one)
         cdef PyObject *count = PyDict_GetItemWithError(gathered.events, standing.own)
         gathered.events[standing.own] = 1 if count is NULL else <object>count + 1
         return True

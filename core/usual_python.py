@@ -66,7 +66,7 @@ class Judge:
         it is handled. answer: what is before, between and after the event's id and the session's
         in an answer's body."""
         self._limits = limits
-        self._bytes_max = bytes_max
+        self._bytes_max = min(bytes_max, limits.event_bytes_max)
         self._found = found
         self._decoy = decoy
         self._stamps = stamps
@@ -120,13 +120,13 @@ class Judge:
         gathered = moment.bundles.get(standing.partition)
         if gathered is None or len(gathered.ones) >= ONES_MAX:
             gathered = self._bundle(gathered, standing.partition, moment)
+        before, between, after = self._answer
+        answer = f"{before}{identity}{between}{standing.session}{after}".encode()
         header = standing.opening + moment.middle + stamp + mac.hex().encode()
         gathered.wire += b"$%d\r\n%b\r\n$%d\r\n" % (len(header), header, len(body))
         gathered.wire += body
         gathered.wire += b"\r\n"
         gathered.body_bytes += len(body)
-        before, between, after = self._answer
-        answer = f"{before}{identity}{between}{standing.session}{after}".encode()
         gathered.ones.append((served, identity, answer))
         events, tally = gathered.events, standing.tally
         events[tally] = events.get(tally, 0) + 1

@@ -89,10 +89,10 @@ class Call:
         size = len(before) + len(body) + len(CRLF)
         if size > bytes_max:
             raise Unavailable(Reason.OVERLOADED)
+        events, tally = self._events, self._tallies.of(entry.project)
         self._pieces += (before, body, CRLF)
         self._receipts.append(receipt)
         self._entries += 1
-        events, tally = self._events, self._tallies.of(entry.project)
         events[tally] = events.get(tally, 0) + entry.count
         self.size += size
         return size

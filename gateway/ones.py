@@ -68,7 +68,8 @@ class Ones(Gathered):
     def each(self) -> Iterator[tuple[Entry, Receipt]]:
         """See core.ports.Bundle."""
         reader = hiredis.Reader()
-        reader.feed(b"*%d\r\n%b" % (2 * len(self.ones), bytes(self.wire)))
+        reader.feed(b"*%d\r\n" % (2 * len(self.ones)))
+        reader.feed(self.wire)
         arguments = iter(reader.gets())
         for (waiting, event_id, _), header, body in zip(
             self.ones, arguments, arguments, strict=True

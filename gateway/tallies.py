@@ -3,7 +3,8 @@
 Requirements  Each acknowledged append updates its project's tally, however many projects there are;
               a queue that forgets must be told what it held (gateway/witness.py).
 Solution      One object per project, found once, and held by whoever appends for it.
-Cost          So many projects per partition; beyond, those first seen longest ago are forgotten.
+Cost          So many projects per partition; beyond, those first seen longest ago are forgotten,
+              with what is on its way for them just then, until their next append.
 """
 
 from collections.abc import Callable

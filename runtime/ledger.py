@@ -40,8 +40,7 @@ SCAN_ENTRIES_MAX = 100_000  # of a stream that is out of balance; a longer one i
 OPEN = """#!lua flags=allow-oom
 local ledger = KEYS[1]
 local function count(name) return tonumber(redis.call('HGET', ledger, name) or 0) end
-redis.call('HSETNX', ledger, 'id', ARGV[1])
-redis.call('HSETNX', ledger, 'before', 0)
+if redis.call('HSETNX', ledger, 'id', ARGV[1]) == 1 then redis.call('HSET', ledger, 'before', 0) end
 local answer = {redis.call('HGET', ledger, 'id')}
 for at = 3, #ARGV, 2 do
     local name, now = ARGV[at], count(ARGV[at])
@@ -49,6 +48,7 @@ for at = 3, #ARGV, 2 do
         local before = name:sub(1, -2) .. 'b'
         if answer[1] == ARGV[2] then
             now = now + count(before)
+            if count(before) > 0 then redis.call('HSET', ledger, 'before', 1) end
         else
             name, now = before, count(before)
         end

@@ -150,23 +150,6 @@ def test_values_of_heads(twin: ModuleType) -> None:
 
 
 @twins
-@given(SOME, st.lists(st.text("a\x00\x7f", max_size=20), max_size=6))
-def test_response(twin: ModuleType, head: bytes, texts: list[str]) -> None:
-    """Head, id, the body's length, and the body."""
-    body = "".join(texts)
-    expected = head + f"req_1\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
-    assert twin.response(head, "req_1", tuple(texts)) == expected
-
-
-@twins
-@pytest.mark.parametrize(("request_id", "text"), [("é", "a"), ("a", "é"), ("a", "\ud800")])
-def test_response_is_ascii(twin: ModuleType, request_id: str, text: str) -> None:
-    """What would need more than a byte is an error."""
-    with pytest.raises(ValueError, match=r"ASCII|ascii"):
-        twin.response(b"", request_id, ("a", text))
-
-
-@twins
 @given(st.binary(max_size=300) | st.text("ab{}[]\x7f\x80é", max_size=60).map(str.encode))
 def test_openings(twin: ModuleType, text: bytes) -> None:
     """What opens is counted, whatever else there is."""
@@ -194,9 +177,6 @@ def test_is_well_formed(twin: ModuleType, name: str, payload: bytes, identity: s
         pytest.param("Head", ("p",), id="text for a project"),
         pytest.param("only_request", (None, RAW, 1), id="no templates"),
         pytest.param("only_request", ({1: OTHER}, RAW, 1), id="other templates"),
-        pytest.param("response", (b"", "", ("a", b"b")), id="bytes in a text"),
-        pytest.param("response", (b"", "", ("a", None)), id="nothing in a text"),
-        pytest.param("response", (b"", "", ["a"]), id="a list of texts"),
         pytest.param("openings", (bytearray(b"{}"),), id="bytes that may change"),
         pytest.param("is_well_formed", (b"name", msgspec.Raw(b"{}"), None), id="bytes for a name"),
         pytest.param("is_well_formed", ("name", "{}", None), id="text for a payload"),

@@ -97,8 +97,8 @@ def test_standing(twin: ModuleType) -> None:
     longest = "p" * (OPENING_BYTES_MAX - 4 - len(SESSION) - len("|"))
     assert len(standing(twin, longest[:64]).opening) <= OPENING_BYTES_MAX
     key, tally = keyed(SECRET), twin.Tally("")
-    for project, session in (("é", SESSION), ("p", "é"), ("p" * 40, "s" * 80)):
-        with pytest.raises(ValueError, match="ASCII"):
+    for project, session in (("é", SESSION), ("p", "é"), ("p" * 40, "s" * 80), ("p", "s|s")):
+        with pytest.raises(ValueError, match=r"ASCII|bar"):
             twin.Standing(project, session, key, tally, partition=0, expires_s=0.0, ends_ms=0)
 
 
@@ -125,7 +125,7 @@ def test_directory(twin: ModuleType, steps: list[tuple[str, int]]) -> None:
 
 
 @twins
-def test_directory_that_is_nearly_full(twin: ModuleType) -> None:
+def test_directory_that_is_half_full(twin: ModuleType) -> None:
     """Where many projects belong in one place, each is found until it is dropped."""
     directory = twin.Directory()
     projects = [f"p{number}" for number in range(255)]  # as many as fit before it grows

@@ -219,5 +219,9 @@ def test_what_is_no_body_or_bundle() -> None:
         asked = [("asker", head(EVENT), bytearray(EVENT)), ("asker", head(EVENT), None)]
         assert found.take(asked) == asked
         found.moment.bundles[0] = object()
-        assert found.take([("asker", head(EVENT), EVENT)]) == [("asker", head(EVENT), EVENT)]
+        asked = [("asker", head(EVENT), EVENT)]
+        assert found.take(asked) == asked
         assert [type(error) for error in found.failed] == [TypeError] * 3
+        found = rig(native, [standing(native, "proj_1")], bundle=lambda *_: None)
+        assert found.take(asked) == asked
+        assert [type(error) for error in found.failed] == [TypeError]

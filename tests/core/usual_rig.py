@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from core.auth import keyed, sign
+from core.auth import keyed
 from core.body import Limits
 from core.codec import middle_of_one
 from core.head import Head
@@ -90,6 +90,7 @@ def rig(
     *,
     limits: Limits = LIMITS,
     stamp: Callable[[bytes], Stamp | None] = stamp_of,
+    bundle: Callable[[Any, int, Moment], Any] | None = None,
 ) -> Rig:
     """A judge that knows these."""
     directory = twin.Directory()
@@ -99,7 +100,7 @@ def rig(
     failed: list[BaseException | None] = []
     kept: list[Any] = []
 
-    def bundle(full: Any, partition: int, moment: Moment) -> Any:
+    def next_bundle(full: Any, partition: int, moment: Moment) -> Any:
         if full is not None:
             kept.append(full)
         bundled.append(twin.Gathered(partition))
@@ -111,12 +112,12 @@ def rig(
     )
     judge = twin.Judge(
         limits,
-        bytes_max=4_000,
+        bytes_max=5_000,
         found=directory,
         decoy=decoy,
         stamps={},
         stamp=stamp,
-        bundle=bundle,
+        bundle=bundle or next_bundle,
         failed=lambda: failed.append(sys.exception()),
         answer=ANSWER,
     )
@@ -126,10 +127,11 @@ def rig(
 
 def head(body: bytes, *, secret: str = SECRET, **changed: bytes | None) -> Head:
     """A usual one, but for these values."""
+    timestamp = changed.get("timestamp") or b"%d" % NOW_S
     values: dict[str, bytes | None] = {
         "project": b"proj_1",
-        "timestamp": b"%d" % NOW_S,
-        "signature": sign(secret, timestamp_s=NOW_S, body=body).encode(),
+        "timestamp": timestamp,
+        "signature": b"sha256=" + keyed(secret).mac(timestamp, body).hex().encode(),
         "content_type": b"application/json",
     }
     return Head(**{**values, **changed})

@@ -2,15 +2,18 @@
 
 from collections.abc import AsyncIterator
 
+import hiredis
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 
 from core.metrics import Meter, Metric
-from core.partitions import ledger_key
+from core.partitions import ledger_key, stream_key
+from gateway.call import APPEND, OPENING_ARGUMENTS, Call
 from gateway.tallies import Tallies
 from gateway.witness import Witness
 from runtime.ledger import read_book
+from tests.contracts.event_queue import ENTRY, Noted
 
 
 @pytest.fixture
@@ -78,3 +81,23 @@ async def test_ledger_gets_an_id_once(queue: Redis, connection: AbstractConnecti
     assert len(set(ids)) == 2
     await Witness(Tallies(2), Meter("gateway")).testify(connection)
     assert [(await read_book(queue, n)).queue_id for n in range(2)] == ids
+
+
+async def test_ledger_that_was_there_before(queue: Redis, connection: AbstractConnection) -> None:
+    """Of a ledger that nobody has said it of, it is not taken for granted that it is the first."""
+    await queue.hset(ledger_key(0), mapping={"id": "x", "proj_1|a": 2, "proj_1|b": 100})
+    tallies = Tallies(1)
+    await Witness(tallies, Meter("gateway")).testify(connection)
+    assert await queue.hget(ledger_key(0), "before") is None
+    call = Call(0, tallies)
+    call.add(ENTRY, Noted(), bytes_max=10_000)
+    packed = b"".join(call.packed("x"))
+    counts = await queue.eval(APPEND, 2, stream_key(0), ledger_key(0), *arguments_of(packed))
+    assert counts == [103, 1]
+
+
+def arguments_of(packed: bytes) -> list[bytes]:
+    """The script's, of a call on the wire."""
+    reader = hiredis.Reader()
+    reader.feed(packed)
+    return list(reader.gets()[OPENING_ARGUMENTS - 2 :])
