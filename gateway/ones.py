@@ -69,7 +69,7 @@ class Ones(Gathered):
         """See core.ports.Bundle."""
         reader = hiredis.Reader()
         reader.feed(b"*%d\r\n" % (2 * len(self.ones)))
-        reader.feed(self.wire)
+        reader.feed(bytes(self.wire))
         arguments = iter(reader.gets())
         for (waiting, event_id, _), header, body in zip(
             self.ones, arguments, arguments, strict=True
