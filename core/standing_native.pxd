@@ -42,9 +42,10 @@ cdef class Directory:
     cdef Py_ssize_t used  # half of them, at most
     cdef Slot *slot_of(self, bytes project, Py_hash_t hashed) noexcept
     cdef void fetch_slot(self, Py_hash_t hashed) noexcept
-    cdef void fetch_standing(self, Py_hash_t hashed) noexcept
+    cdef void fetch_standing(self, Py_hash_t hashed, Standing decoy) noexcept
     cdef int grow(self) except -1
     cdef void let_go(self) noexcept
 
 
 cdef void fetch_tally(Standing standing) noexcept
+cdef bint is_of(Standing standing, bytes project) noexcept

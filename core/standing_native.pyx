@@ -199,11 +199,12 @@ cdef class Directory:
         """Begin to fetch the slot where a project most likely is."""
         __builtin_prefetch(&self.slots[hashed & self.mask])
 
-    cdef void fetch_standing(self, Py_hash_t hashed) noexcept:
-        """The same of a project's standing, whose slot is here."""
-        cdef Slot *slot = &self.slots[hashed & self.mask]
-        if slot.standing is not NULL:
-            fetch(<char *>slot.standing, sizeof_standing)
+    cdef void fetch_standing(self, Py_hash_t hashed, Standing decoy) noexcept:
+        """The same of a project's standing, whose slot is here; or of the decoy."""
+        cdef PyObject *standing = self.slots[hashed & self.mask].standing
+        if standing is NULL:
+            standing = <PyObject *>decoy
+        fetch(<char *>standing, sizeof_standing)
 
     cdef int grow(self) except -1:
         cdef Py_ssize_t size = self.mask + 1, at, to, mask = 2 * size - 1
@@ -234,7 +235,7 @@ cdef Slot *new_slots(Py_ssize_t amount) except NULL:
     return slots
 
 
-cdef inline bint is_of(Standing standing, bytes project) noexcept:
+cdef bint is_of(Standing standing, bytes project) noexcept:
     """Whether a standing is this project's."""
     cdef Py_ssize_t size = standing.session_at - 1 - standing.project_at
     return PyBytes_GET_SIZE(project) == size and not memcmp(

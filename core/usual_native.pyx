@@ -23,7 +23,7 @@ from core.kernels_native cimport (
     put_number,
     well_formed,
 )
-from core.standing_native cimport Directory, Slot, Standing, fetch_tally
+from core.standing_native cimport Directory, Slot, Standing, fetch_tally, is_of
 
 import msgspec
 
@@ -112,7 +112,7 @@ cdef class Judge:
             # While one request is judged, what the next one needs is on its way from memory.
             for at in range(count + 2):
                 if at < count:
-                    self.found.fetch_standing(hashes[at])
+                    self.found.fetch_standing(hashes[at], self.decoy)
                 if 0 < at <= count:
                     project = project_of(requests, start + at - 1)
                     fetch_tally(self.standing_of(project, hashes[at - 1]))
@@ -133,7 +133,10 @@ cdef class Judge:
         if project is None:
             return self.decoy
         slot = self.found.slot_of(project, hashed)
-        return self.decoy if slot.standing is NULL else <Standing>slot.standing
+        if slot.standing is NULL:
+            is_of(self.decoy, project)  # as long as it would take to find it
+            return self.decoy
+        return <Standing>slot.standing
 
     cdef bint is_taken(
         self,

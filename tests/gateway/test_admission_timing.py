@@ -33,7 +33,7 @@ from gateway.tallies import Tallies
 from gateway.usual import Usual
 
 SAMPLES = 10_000
-RUNS_MAX = 5
+RUNS_MAX = 20
 NOISE_MAX = 0.02
 CONFIRMATIONS = 2
 LEVEL = 0.01
