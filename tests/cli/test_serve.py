@@ -167,6 +167,7 @@ async def test_unix_alone(spawn: Spawn, command: Command, store: Store, socket_p
     assert await command("ready", "gateway", **environ) == (1, "", nobody)
     gateway = spawn("gateway", **environ)
     until(lambda: logged(gateway, "queue connected"))
+    until(lambda: logged(gateway, "gateway listens"))  # it may come a moment later
     (line,) = logged(gateway, "gateway listens")
     assert (line["uds"], "port" in line, "process" in line) == (str(socket_path), False, False)
     assert stat.S_IMODE(socket_path.stat().st_mode) == 0o600
