@@ -22,7 +22,7 @@ $(VENV)/.done: requirements/dev.lock pyproject.toml setup.py $(wildcard core/*.p
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -c 'from core.usual import NATIVE; NATIVE or print("Nothing was compiled: the gateway takes two fifths longer for each event. For the rest, install a C compiler and the headers of OpenSSL and Python (Debian: gcc libssl-dev python3-dev), then: rm $@")'
+	@$(BIN)/python -c 'from core.usual import NATIVE; NATIVE or print("Nothing was compiled: the gateway takes half as long again for each event. For the rest, install a C compiler and the headers of OpenSSL and Python (Debian: gcc libssl-dev python3-dev), then: rm $@")'
 	@touch $@
 
 up: setup       ## run queue, gateway, worker and store here; ARGS="--port 9000" passes options on

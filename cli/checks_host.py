@@ -131,7 +131,7 @@ def judge_kernels(native: bool) -> list[Answer]:
     if native:
         return holds("the kernels are native")
     return warning(
-        "the kernels run in Python: an event takes two fifths longer",
+        "the kernels run in Python: an event takes half as long again",
         "Install a C compiler and the headers of OpenSSL and Python, then contox-ingest again.",
     )
 

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""What core/usual_native.pyx takes from core/kernels_native.pyx without a detour through Python."""
+"""What standing_native.pyx and usual_native.pyx take from here without a detour through Python."""
 
 from libc.stdint cimport uint32_t
 from libc.string cimport memcpy

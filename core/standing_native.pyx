@@ -23,7 +23,6 @@ cdef extern from *:
 
 cdef enum:
     SLOTS_MIN = 64
-    BARS = 3  # in an opening
     LINE = 64  # bytes that memory gives at once
     COUNT_FRAME = 5  # bytes of RESP around a number, without its length
 
@@ -98,7 +97,7 @@ cdef class Standing:
         cdef Py_ssize_t size = PyBytes_GET_SIZE(opening)
         if size > OPENING_MAX:
             raise ValueError("ids are short ASCII")
-        if opening.count(b"|") != BARS:
+        if opening.count(b"|") != standing_python.BARS:
             raise ValueError("an id has no bar")
         self.session_at = size - 1 - check_ascii(session)
         self.project_at = self.session_at - 1 - check_ascii(project)

@@ -35,7 +35,8 @@ from core.ids import event_id
 
 
 cdef enum:
-    TOGETHER = 64  # requests whose projects are fetched one after the other
+    TOGETHER = 64  # requests whose slots are fetched at once
+    AHEAD = 2  # requests: a project's standing is fetched so early, its tally one later
     FRAMES = 10  # bytes of RESP around a header and a body, without their lengths
     LENGTH_FRAME = 22  # bytes of HTTP around a body's length, its header's name included
 
@@ -109,20 +110,20 @@ cdef class Judge:
             for at in range(count):
                 hashes[at] = hash(project_of(requests, start + at))
                 self.found.fetch_slot(hashes[at])
-            # While one request is judged, what the next one needs is on its way from memory.
-            for at in range(count + 2):
+            # While one request is judged, what the next two need is on its way from memory.
+            for at in range(count + AHEAD):
                 if at < count:
                     self.found.fetch_standing(hashes[at], self.decoy)
                 if 0 < at <= count:
                     project = project_of(requests, start + at - 1)
                     fetch_tally(self.standing_of(project, hashes[at - 1]))
-                if at < 2:
+                if at < AHEAD:
                     continue
-                request = requests[start + at - 2]
+                request = requests[start + at - AHEAD]
                 try:
-                    if not self.is_taken(request, hashes[at - 2], now, middle, bundles, moment):
+                    if not self.is_taken(request, hashes[at - AHEAD], now, middle, bundles, moment):
                         others.append(request)
-                except Exception:
+                except Exception:  # said loudly; admission may know better
                     self.failed()
                     others.append(request)
         return others

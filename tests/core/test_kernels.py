@@ -40,6 +40,16 @@ def values(head: Head) -> tuple[bytes | None, ...]:
     return tuple(getattr(head, name) for name in FIELD_OF.values())
 
 
+def loaded_anew(name: str) -> ModuleType:
+    """A module as it is with what can be imported now."""
+    spec = find_spec(name)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def test_all_are_compiled_or_none() -> None:
     """What is chosen is the compiled kernels, wherever they were built."""
     assert kernels.NATIVE is BUILT
@@ -50,11 +60,7 @@ def test_all_are_compiled_or_none() -> None:
 def test_python_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the compiled kernels, those in Python are chosen."""
     monkeypatch.setitem(sys.modules, "core.kernels_native", None)
-    spec = find_spec("core.kernels")
-    assert spec is not None
-    assert spec.loader is not None
-    chosen = module_from_spec(spec)
-    spec.loader.exec_module(chosen)
+    chosen = loaded_anew("core.kernels")
     assert chosen.NATIVE is False
     assert chosen.Key is kernels_python.Key
 

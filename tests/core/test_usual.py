@@ -6,7 +6,6 @@ they are.
 
 import pickle
 import sys
-from importlib.util import find_spec, module_from_spec
 from itertools import count
 from types import ModuleType
 
@@ -18,6 +17,7 @@ from core import kernels, standing_python, usual, usual_python
 from core.auth import keyed
 from core.codec import opening
 from core.standing_python import OPENING_BYTES_MAX, TALLY_BYTES_MAX
+from tests.core.test_kernels import loaded_anew
 from tests.core.usual_rig import (
     BUILT,
     NOW_MS,
@@ -50,11 +50,7 @@ def test_python_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> No
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, name, module)
             patch.setattr(kernels, "NATIVE", module is None and kernels.NATIVE)
-            spec = find_spec("core.usual")
-            assert spec is not None
-            assert spec.loader is not None
-            chosen = module_from_spec(spec)
-            spec.loader.exec_module(chosen)
+            chosen = loaded_anew("core.usual")
         assert chosen.NATIVE is False
         assert chosen.Judge is usual_python.Judge
         assert chosen.Standing is standing_python.Standing

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from core.auth import keyed
 from core.body import DEPTH_MAX, Form
-from core.codec import Entry, encode_header, middle_of_one
+from core.codec import Entry, encode_header
 from core.compression import Encoding
 from core.head import FIELD_OF
 from core.ids import event_id
-from core.usual_python import ONES_MAX, Moment, Stamp
+from core.usual_python import ONES_MAX, Stamp
 from tests.core.usual_rig import (
-    ANSWER,
     EVENT,
     LIMITS,
     NOW_MS,
@@ -165,23 +164,8 @@ def test_timestamps_are_asked_of_once(twin: ModuleType) -> None:
         known[timestamp] = b"%d|" % NOW_S, NOW_S
         return known[timestamp]
 
-    directory = twin.Directory()
-    directory.put(standing(twin, "proj_1"))
-    judge = twin.Judge(
-        LIMITS,
-        bytes_max=4_000,
-        found=directory,
-        decoy=standing(twin, "decoy", expires_s=0.0),
-        stamps=known,
-        stamp=stamp,
-        bundle=lambda _full, partition, moment: moment.bundles.setdefault(
-            partition, twin.Gathered(partition)
-        ),
-        failed=lambda: None,
-        answer=ANSWER,
-    )
-    moment = Moment(NOW_MS, 5.0, 0.0, middle_of_one(NOW_MS), {})
-    assert judge.take([(at, head(EVENT), EVENT) for at in range(3)], moment) == []
+    found = rig(twin, [standing(twin, "proj_1")], stamp=stamp, stamps=known)
+    assert found.take([(at, head(EVENT), EVENT) for at in range(3)]) == []
     assert asked == [b"%d" % NOW_S]
 
 

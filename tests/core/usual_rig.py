@@ -90,6 +90,7 @@ def rig(
     *,
     limits: Limits = LIMITS,
     stamp: Callable[[bytes], Stamp | None] = stamp_of,
+    stamps: dict[bytes, Stamp] | None = None,
     bundle: Callable[[Any, int, Moment], Any] | None = None,
 ) -> Rig:
     """A judge that knows these."""
@@ -115,7 +116,7 @@ def rig(
         bytes_max=5_000,
         found=directory,
         decoy=decoy,
-        stamps={},
+        stamps={} if stamps is None else stamps,
         stamp=stamp,
         bundle=bundle or next_bundle,
         failed=lambda: failed.append(sys.exception()),

@@ -25,6 +25,15 @@ async def connection(queue: Redis) -> AsyncIterator[AbstractConnection]:
     await connection.disconnect()
 
 
+async def that_saw(count: int, connection: AbstractConnection, meter: Meter) -> Witness:
+    """A gateway's, which has seen so many events of a project in the ledger that is there."""
+    tallies = Tallies(1)
+    witness = Witness(tallies, meter)
+    await witness.testify(connection)
+    tallies.of("proj_1").seen = count
+    return witness
+
+
 async def test_forgotten_is_raised(queue: Redis, connection: AbstractConnection) -> None:
     """Counts that are lower than they were are raised, and counted as forgotten, in events."""
     meter = Meter("gateway")
@@ -42,13 +51,7 @@ async def test_forgotten_is_raised(queue: Redis, connection: AbstractConnection)
 async def test_higher_counts_stay(queue: Redis, connection: AbstractConnection) -> None:
     """What others have appended meanwhile is not taken back."""
     meter = Meter("gateway")
-    witnesses = []
-    for count in (10, 7):
-        tallies = Tallies(1)
-        witnesses.append(Witness(tallies, meter))
-        await witnesses[-1].testify(connection)
-        tallies.of("proj_1").seen = count
-    for witness in witnesses:
+    for witness in [await that_saw(count, connection, meter) for count in (10, 7)]:
         await witness.testify(connection)
     assert (await read_book(queue, 0)).projects["proj_1"].accepted == 10
     assert meter.get(Metric.EVENTS_FORGOTTEN) == 10
@@ -59,13 +62,7 @@ async def test_two_gateways_of_an_emptied_queue(
 ) -> None:
     """What one gateway appends before the other has told what it knew hides nothing of it."""
     meter = Meter("gateway")
-    witnesses = []
-    for count in (100, 102):
-        tallies = Tallies(1)
-        witnesses.append(Witness(tallies, meter))
-        await witnesses[-1].testify(connection)
-        tallies.of("proj_1").seen = count
-    first, second = witnesses
+    first, second = [await that_saw(count, connection, meter) for count in (100, 102)]
     await queue.flushall()
     await first.testify(connection)
     await queue.hincrby(ledger_key(0), "proj_1|a", 5)
