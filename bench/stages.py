@@ -33,7 +33,6 @@ from gateway.publisher import Publisher
 from gateway.quotas import Quotas
 from gateway.sessions import Sessions, _Open
 from gateway.standings import Standings
-from gateway.tallies import Tallies
 from gateway.tier import Tier
 from gateway.usual import Usual
 from gateway.wire import Wire
@@ -114,8 +113,7 @@ def rig() -> Rig:
     """A gateway that knows the project, connected to a server that is not there."""
     settings, meter = read({"CONTOX_ACK": "memory"}), Meter("gateway")
     nothing = cast("Any", None)  # what a warm request does not touch
-    tallies = Tallies(settings.partitions)
-    standings = Standings(tallies)
+    standings = Standings(settings.partitions)
     keyring = Keyring(
         cache=nothing,
         projects=nothing,
@@ -129,7 +127,7 @@ def rig() -> Rig:
     keyring._known.put(SENDER.project, keys, float("inf"))  # noqa: SLF001
     sessions = Sessions(nothing, entries_max=1, standings=standings)
     sessions._open[SENDER.project] = _Open(SESSION, 1 << 60, provisional=False)  # noqa: SLF001
-    publisher = Publisher(nothing, settings, meter, tallies)
+    publisher = Publisher(nothing, settings, meter, standings)
     publisher._tier, publisher.away = Tier("memory", (), bool), ""  # noqa: SLF001
     publisher._witness.ids = ["0" * 32] * settings.partitions  # noqa: SLF001
     transport = type("", (), {"transport": Sink()})

@@ -11,7 +11,7 @@ from core.codec import Entry
 from core.errors import Unavailable
 from core.event import Row
 from core.ledger import Totals
-from core.usual import Tally
+from core.usual import Standing
 from core.words import IDENTIFIER
 
 
@@ -224,8 +224,8 @@ class Bundle(Receipt, Protocol):
         """The entries' headers and bodies, each an argument in RESP."""
 
     @property
-    def events(self) -> dict[Tally, int]:
-        """How many events there are in them, by the tally of their project; whoever takes the
+    def events(self) -> dict[Standing, int]:
+        """How many events there are in them, by their project's standing; whoever takes the
         bundle may change it."""
 
     def each(self) -> Iterator[tuple[Entry, Receipt]]:

@@ -1,86 +1,85 @@
-"""What a usual request needs of its project, in Python: see core/usual.py. What each does is told
-here; the native ones do the same."""
+"""What a gateway knows of projects, in Python: see core/usual.py. What each does is told here; the
+native ones do the same."""
 
 from collections.abc import Sequence
+from os import urandom
 
-from core.codec import opening
+from core.auth import keyed
 from core.kernels import Key
+from core.ledger import ACCEPTED, field
 
-TALLY_BYTES_MAX = 66  # of its name: a project's id, and two more
-BARS = 3  # in an opening
-OPENING_BYTES_MAX = 104  # more than a project's id and a session's have together
-
-
-class Tally:
-    """One project's field of a partition's ledger, and what was seen of it."""
-
-    __slots__ = ("name", "seen")
-
-    def __init__(self, name: str) -> None:
-        """name: the field's. Raises ValueError if it is not ASCII, or too long."""
-        if not name.isascii() or len(name) > TALLY_BYTES_MAX:
-            raise ValueError("a field's name is short ASCII")
-        self.name = name
-        self.seen = 0  # the count that came with the last acknowledgement
-
-
-def note(tallies: Sequence[Tally], counts: Sequence[int]) -> None:
-    """Remember the counts that came with an acknowledgement."""
-    for tally, count in zip(tallies, counts, strict=True):
-        tally.seen = count
-
-
-def counts_as_arguments(counts: dict[Tally, int]) -> bytes:
-    """Names and numbers in turn, each an argument in RESP."""
-    return "".join(
-        [
-            f"${len(tally.name)}\r\n{tally.name}\r\n${len(number)}\r\n{number}\r\n"
-            for tally, number in zip(counts, map(str, counts.values()), strict=True)
-        ]
-    ).encode("ascii")
+PROJECT_BYTES_MAX = 64  # of an id: see core.codec.PROJECT
+SESSION_BYTES_MAX = 40  # more than ours have
+NOBODY = keyed(urandom(32).hex())  # the key of a project whose requests are not usual now
+NEVER = 0.0
 
 
 class Standing:
-    """An active project with one secret and an open session that the queue knows of."""
+    """A project: whether its requests are usual now, and what was seen of it in the ledger.
 
-    __slots__ = (
-        "ends_ms",
-        "expires_s",
-        "key",
-        "opening",
-        "partition",
-        "project",
-        "session",
-        "tally",
-    )
+    They are usual while it is open: it is active, with one secret, and in a session that the queue
+    knows of.
+    """
 
-    def __init__(
-        self,
-        project: str,
-        session: str,
-        key: Key,
-        tally: Tally,
-        *,
-        partition: int,
-        expires_s: float,
-        ends_ms: int,
-    ) -> None:
-        """expires_s: of the key, by time.monotonic. ends_ms: of the session, Unix ms.
+    __slots__ = ("ends_ms", "expires_s", "key", "partition", "project", "seen", "session")
 
-        Raises ValueError if the ids are not ASCII, too long, or have a bar.
-        """
-        self.opening = opening(project, session)  # of its entries' headers
-        if not self.opening.isascii() or len(self.opening) > OPENING_BYTES_MAX:
-            raise ValueError("ids are short ASCII")
-        if self.opening.count(b"|") != BARS:
-            raise ValueError("an id has no bar")
+    def __init__(self, project: str, *, partition: int) -> None:
+        """It is closed. Raises ValueError if the id is not ASCII, too long, or has a bar."""
+        if not is_id(project, PROJECT_BYTES_MAX):
+            raise ValueError("a project's id is short ASCII without a bar")
         self.project = project
+        self.partition = partition
+        self.seen = 0  # the count that came with the last acknowledgement
+        self.close()
+
+    def open(self, session: str, key: Key, *, expires_s: float, ends_ms: int) -> None:
+        """Requests are usual from now on, in this session. expires_s: of the key, by
+        time.monotonic. ends_ms: of the session, Unix ms.
+
+        Raises ValueError if the session's id is not ASCII, too long, or has a bar.
+        """
+        if not is_id(session, SESSION_BYTES_MAX):
+            raise ValueError("a session's id is short ASCII without a bar")
         self.session = session
         self.key = key
-        self.tally = tally
-        self.partition = partition
         self.expires_s = expires_s
         self.ends_ms = ends_ms
+
+    def close(self) -> None:
+        """Requests are not usual any more; of the key nothing is left."""
+        self.open("", NOBODY, expires_s=NEVER, ends_ms=0)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests are usual, until either time has come."""
+        return bool(self.expires_s)
+
+    @property
+    def name(self) -> str:
+        """Of the ledger's field that counts what is accepted."""
+        return field(self.project, ACCEPTED)
+
+
+def is_id(text: str, bytes_max: int) -> bool:
+    """Whether this can stand in an entry's header."""
+    return text.isascii() and len(text) <= bytes_max and "|" not in text
+
+
+def note(standings: Sequence[Standing], counts: Sequence[int]) -> None:
+    """Remember the counts that came with an acknowledgement."""
+    for standing, count in zip(standings, counts, strict=True):
+        standing.seen = count
+
+
+def counts_as_arguments(counts: dict[Standing, int]) -> bytes:
+    """The names of the ledger's fields and numbers in turn, each an argument in RESP."""
+    names = [standing.name for standing in counts]
+    return "".join(
+        [
+            f"${len(name)}\r\n{name}\r\n${len(number)}\r\n{number}\r\n"
+            for name, number in zip(names, map(str, counts.values()), strict=True)
+        ]
+    ).encode("ascii")
 
 
 class Directory:
@@ -104,7 +103,3 @@ class Directory:
     def drop(self, project: bytes) -> None:
         """Have it found no more; nothing happens if it is not there."""
         self._found.pop(project, None)
-
-    def clear(self) -> None:
-        """Drop all."""
-        self._found.clear()

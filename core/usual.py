@@ -18,7 +18,6 @@ __all__ = [
     "Gathered",
     "Judge",
     "Standing",
-    "Tally",
     "counts_as_arguments",
     "note",
     "responses",
@@ -40,7 +39,6 @@ Directory = of_projects.Directory
 Gathered = of_requests.Gathered
 Judge = of_requests.Judge
 Standing = of_projects.Standing
-Tally = of_projects.Tally
 counts_as_arguments = of_projects.counts_as_arguments
 note = of_projects.note
 responses = of_requests.responses

@@ -23,12 +23,13 @@ from core.kernels_native cimport (
     put_number,
     well_formed,
 )
-from core.standing_native cimport Directory, Slot, Standing, fetch_tally, is_of
+from core.standing_native cimport Directory, Slot, Standing, is_of
 
 import msgspec
 
 from core import usual_python
 from core.body import DEPTH_MAX, decode_event, parse_one
+from core.codec import opening
 from core.errors import Rejected
 from core.event import fault
 from core.ids import event_id
@@ -36,13 +37,15 @@ from core.ids import event_id
 
 cdef enum:
     TOGETHER = 64  # requests whose slots are fetched at once
-    AHEAD = 2  # requests: a project's standing is fetched so early, its tally one later
+    AHEAD = 2  # requests: a project's standing is fetched so early
     FRAMES = 10  # bytes of RESP around a header and a body, without their lengths
     LENGTH_FRAME = 22  # bytes of HTTP around a body's length, its header's name included
+    BARS = 2  # after a project and a session in an entry's header
 
 cdef frozenset JSON = usual_python.JSON
 cdef Py_ssize_t ONES_MAX = usual_python.ONES_MAX
 cdef Py_ssize_t OPENINGS_MAX = DEPTH_MAX
+cdef bytes OPENS = opening("", "")[:-BARS]  # what an entry's header begins with
 cdef tuple NO_EVENT = (msgspec.DecodeError, RecursionError)
 
 
@@ -81,7 +84,6 @@ cdef class Judge:
         *,
         Py_ssize_t bytes_max,
         Directory found not None,
-        Standing decoy not None,
         dict stamps not None,
         stamp,
         bundle,
@@ -90,7 +92,7 @@ cdef class Judge:
     ):
         self.limits, self.types = limits, limits.event_types
         self.bytes_max = min(bytes_max, limits.event_bytes_max)
-        self.found, self.decoy = found, decoy
+        self.found, self.decoy = found, Standing("", partition=0)
         self.stamps, self.stamp = stamps, stamp
         self.bundle, self.failed = bundle, failed
         self.before, self.between, self.after = [text.encode("ascii") for text in answer]
@@ -104,7 +106,6 @@ cdef class Judge:
         cdef bytes middle = moment.middle
         cdef dict bundles = moment.bundles
         cdef tuple request
-        cdef bytes project
         for start in range(0, len(requests), TOGETHER):
             count = min(TOGETHER, len(requests) - start)
             for at in range(count):
@@ -114,9 +115,6 @@ cdef class Judge:
             for at in range(count + AHEAD):
                 if at < count:
                     self.found.fetch_standing(hashes[at], self.decoy)
-                if 0 < at <= count:
-                    project = project_of(requests, start + at - 1)
-                    fetch_tally(self.standing_of(project, hashes[at - 1]))
                 if at < AHEAD:
                     continue
                 request = requests[start + at - AHEAD]
@@ -197,24 +195,23 @@ cdef class Judge:
         put_entry(gathered.wire, standing, middle, stamp, digest, body)
         gathered.body_bytes += size
         gathered.ones.append(one)
-        cdef PyObject *count = PyDict_GetItemWithError(gathered.events, standing.own)
-        gathered.events[standing.own] = 1 if count is NULL else <object>count + 1
+        cdef PyObject *count = PyDict_GetItemWithError(gathered.events, standing)
+        gathered.events[standing] = 1 if count is NULL else <object>count + 1
         return True
 
     cdef bytes answer_to(self, str identity, Standing standing):
         cdef Py_ssize_t own = check_ascii(identity)
-        cdef Py_ssize_t session = standing.size - 1 - standing.session_at
         cdef Py_ssize_t before = PyBytes_GET_SIZE(self.before)
         cdef Py_ssize_t between = PyBytes_GET_SIZE(self.between)
         cdef Py_ssize_t after = PyBytes_GET_SIZE(self.after)
         cdef bytes answer = PyBytes_FromStringAndSize(
-            NULL, before + own + between + session + after
+            NULL, before + own + between + standing.joined + after
         )
         cdef char *to = PyBytes_AS_STRING(answer)
         to = put(to, PyBytes_AS_STRING(self.before), before)
         to = put(to, <const char *>characters_of(identity), own)
         to = put(to, PyBytes_AS_STRING(self.between), between)
-        to = put(to, standing.text + standing.session_at, session)
+        to = put(to, standing.text + standing.own, standing.joined)
         put(to, PyBytes_AS_STRING(self.after), after)
         return answer
 
@@ -269,7 +266,8 @@ cdef int put_entry(
     """Add an entry's header and body, each an argument in RESP."""
     cdef Py_ssize_t size = PyBytes_GET_SIZE(body), before = PyByteArray_GET_SIZE(wire)
     cdef Py_ssize_t header = (
-        standing.size + PyBytes_GET_SIZE(middle) + PyBytes_GET_SIZE(stamp) + DIGITS
+        PyBytes_GET_SIZE(OPENS) + standing.own + standing.joined + BARS
+        + PyBytes_GET_SIZE(middle) + PyBytes_GET_SIZE(stamp) + DIGITS
     )
     PyByteArray_Resize(
         wire, before + FRAMES + digits_of(header) + header + digits_of(size) + size
@@ -277,7 +275,9 @@ cdef int put_entry(
     cdef char *to = PyByteArray_AS_STRING(wire) + before
     to = put_number(put(to, b"$", 1), header)
     to = put(to, b"\r\n", 2)
-    to = put(to, standing.text, standing.size)
+    to = put(to, PyBytes_AS_STRING(OPENS), PyBytes_GET_SIZE(OPENS))
+    to = put(put(to, standing.text, standing.own), b"|", 1)
+    to = put(put(to, standing.text + standing.own, standing.joined), b"|", 1)
     to = put(to, PyBytes_AS_STRING(middle), PyBytes_GET_SIZE(middle))
     to = put(to, PyBytes_AS_STRING(stamp), PyBytes_GET_SIZE(stamp))
     put_hex(to, digest)

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from core.body import Limits, parse_one
+from core.codec import opening
 from core.errors import Rejected
 from core.head import Head
 from core.ids import event_id
-from core.standing_python import Directory, Standing, Tally
+from core.standing_python import Directory, Standing
 
 JSON = frozenset((b"application/json", b"application/json; charset=utf-8"))
 ONES_MAX = 250  # requests in a bundle
@@ -30,7 +31,7 @@ class Gathered:
         self.partition = partition
         self.ones: list[One] = []
         self.wire = bytearray()  # the entries' headers and bodies, each an argument in RESP
-        self.events: dict[Tally, int] = {}
+        self.events: dict[Standing, int] = {}
         self.body_bytes = 0
 
 
@@ -53,22 +54,21 @@ class Judge:
         *,
         bytes_max: int,
         found: Directory,
-        decoy: Standing,
         stamps: dict[bytes, Stamp],
         stamp: Callable[[bytes], Stamp | None],
         bundle: Callable[[Any, int, Moment], Any],
         failed: Callable[[], None],
         answer: tuple[str, str, str],
     ) -> None:
-        """bytes_max: of a body. found: what there is; all other projects are held against `decoy`,
-        which has expired. stamps: timestamps that count now; of others, `stamp` tells whether they
-        do. bundle: a partition's next bundle, after one that is full. failed: told of a bug, while
-        it is handled. answer: what is before, between and after the event's id and the session's
-        in an answer's body."""
+        """bytes_max: of a body. found: what there is; all other projects are held against one that
+        there is not. stamps: timestamps that count now; of others, `stamp` tells whether they do.
+        bundle: a partition's next bundle, after one that is full; it changes no standing. failed:
+        told of a bug, while it is handled. answer: what is before, between and after the event's id
+        and the session's in an answer's body."""
         self._limits = limits
         self._bytes_max = min(bytes_max, limits.event_bytes_max)
         self._found = found
-        self._decoy = decoy
+        self._decoy = Standing("", partition=0)  # closed, as it stays
         self._stamps = stamps
         self._stamp = stamp
         self._bundle = bundle
@@ -122,14 +122,14 @@ class Judge:
             gathered = self._bundle(gathered, standing.partition, moment)
         before, between, after = self._answer
         answer = f"{before}{identity}{between}{standing.session}{after}".encode()
-        header = standing.opening + moment.middle + stamp + mac.hex().encode()
+        begun = opening(standing.project, standing.session)
+        header = begun + moment.middle + stamp + mac.hex().encode()
         gathered.wire += b"$%d\r\n%b\r\n$%d\r\n" % (len(header), header, len(body))
         gathered.wire += body
         gathered.wire += b"\r\n"
         gathered.body_bytes += len(body)
         gathered.ones.append((served, identity, answer))
-        events, tally = gathered.events, standing.tally
-        events[tally] = events.get(tally, 0) + 1
+        gathered.events[standing] = gathered.events.get(standing, 0) + 1
         return True
 
 

@@ -7,10 +7,10 @@ from core.codec import Entry, encode_header
 from core.errors import Reason, Unavailable
 from core.partitions import ledger_key, stream_key
 from core.ports import Bundle, Receipt
-from core.usual import Tally, counts_as_arguments, note
+from core.usual import Standing, counts_as_arguments, note
 from gateway.receipts import refuse
 from gateway.resp import bulk
-from gateway.tallies import Tallies
+from gateway.standings import Standings
 from runtime.log import get_log
 
 log = get_log()
@@ -54,20 +54,20 @@ class Call:
         "_events",
         "_pieces",
         "_receipts",
-        "_tallies",
+        "_standings",
         "partition",
         "size",
     )
 
-    def __init__(self, partition: int, tallies: Tallies) -> None:
+    def __init__(self, partition: int, standings: Standings) -> None:
         self.partition = partition
         self.size = 0  # bytes held
-        self._tallies = tallies
-        self._counted: list[Tally] = []  # in the order of the reply; once it is packed
+        self._standings = standings
+        self._counted: list[Standing] = []  # in the order of the reply; once it is packed
         self._pieces: list[bytes | bytearray] = []  # the script's arguments on the wire
         self._receipts: list[Receipt] = []
         self._entries = 0
-        self._events: dict[Tally, int] = {}
+        self._events: dict[Standing, int] = {}
 
     def __len__(self) -> int:
         """The appends in it."""
@@ -89,11 +89,11 @@ class Call:
         size = len(before) + len(body) + len(CRLF)
         if size > bytes_max:
             raise Unavailable(Reason.OVERLOADED)
-        events, tally = self._events, self._tallies.of(entry.project)
+        events, standing = self._events, self._standings.of(entry.project)
         self._pieces += (before, body, CRLF)
         self._receipts.append(receipt)
         self._entries += 1
-        events[tally] = events.get(tally, 0) + entry.count
+        events[standing] = events.get(standing, 0) + entry.count
         self.size += size
         return size
 
@@ -105,13 +105,13 @@ class Call:
         if not self._events:  # as usually: the bundle has no more use for its own
             self._events = bundle.events
         else:
-            for tally, count in bundle.events.items():
-                self._events[tally] = self._events.get(tally, 0) + count
+            for standing, count in bundle.events.items():
+                self._events[standing] = self._events.get(standing, 0) + count
         self.size += len(bundle.wire)
 
     def packed(self, ledger_id: str) -> list[bytes | bytearray]:
         """RESP, in pieces. ledger_id: of the partition's ledger."""
-        self._events[self._tallies.entries[self.partition]] = len(self)
+        self._events[self._standings.entries[self.partition]] = len(self)
         self._counted = list(self._events)
         ledger = counts_as_arguments(self._events)
         opening = _opening(self.partition, ledger_id, len(self._counted))

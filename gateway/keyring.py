@@ -25,7 +25,6 @@ from core.ports import ProjectKeys, ProjectStore
 from gateway.channel import News
 from gateway.key_cache import CHANNEL, UNKNOWN_TTL_S, KeyCache
 from gateway.standings import Standings
-from gateway.tallies import Tallies
 from runtime.log import get_log
 from runtime.queue import QUEUE_ERRORS
 from store.sealing import Sealer, SealError
@@ -117,7 +116,7 @@ class Keyring:
         standings: Standings | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._standings = standings = standings or Standings(Tallies(1))
+        self._standings = standings = standings or Standings(1)
         self._cache = cache
         self._projects = projects
         self._sealer = sealer

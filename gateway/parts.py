@@ -28,7 +28,6 @@ from gateway.sessions import Sessions
 from gateway.spool import Spool
 from gateway.spool_drain import SpoolDrain
 from gateway.standings import Standings
-from gateway.tallies import Tallies
 from gateway.usual import Usual
 from store.accounts import SqlProjects
 from store.events import SqlEvents
@@ -60,13 +59,12 @@ class Gateway:
         queue, spool = outside.queue, outside.spool
         self._settings, self._outside = settings, outside
         self.port = 0  # 0: no TCP
-        tallies = Tallies(settings.partitions)
-        self.publisher = Publisher(queue, settings, meter, tallies)
+        standings = Standings(settings.partitions)
+        self.publisher = Publisher(queue, settings, meter, standings)
         self.spooled = SpooledQueue(self.publisher, spool) if spool else None
         self.backlog = Backlog(queue, settings, meter)
         self._quotas = Quotas(queue, settings)
         key_cache = KeyCache(queue, ttl_s=settings.keyring_ttl_s)
-        standings = Standings(tallies)
         self._keyring = Keyring(
             cache=key_cache,
             projects=outside.projects,

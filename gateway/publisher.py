@@ -28,7 +28,7 @@ from core.settings import Settings
 from gateway.call import APPEND, Call
 from gateway.receipts import appended, put_each
 from gateway.resp import command
-from gateway.tallies import Tallies
+from gateway.standings import Standings
 from gateway.tier import Tier, TierError, find_tier
 from gateway.wire import Replies, ReplyError, Wire
 from gateway.witness import Witness
@@ -45,7 +45,7 @@ class Publisher:
     """The EventQueue port on Redis Streams. `run` must be running for appends to be taken."""
 
     def __init__(
-        self, queue: Redis, settings: Settings, meter: Meter, tallies: Tallies | None = None
+        self, queue: Redis, settings: Settings, meter: Meter, standings: Standings | None = None
     ) -> None:
         self._queue = queue
         self._ack = settings.ack
@@ -53,8 +53,8 @@ class Publisher:
         self._inflight_bytes_max = settings.inflight_bytes_max
         self._append_timeout_s = settings.append_timeout_s
         self._meter = meter
-        self._tallies = tallies or Tallies(settings.partitions)
-        self._witness = Witness(self._tallies, meter)
+        self._standings = standings or Standings(settings.partitions)
+        self._witness = Witness(self._standings, meter)
         self._tier: Tier | None = None
         self._trailer = b""  # the tier's, on the wire
         self._wire: Wire | None = None  # while it is connected
@@ -77,7 +77,7 @@ class Publisher:
         partition = partition_of(entry.project, self._partitions)
         call = self._gathered.get(partition)
         if new := call is None:
-            call = Call(partition, self._tallies)
+            call = Call(partition, self._standings)
         bytes_max = self._inflight_bytes_max - self._inflight_bytes
         self._inflight_bytes += call.add(entry, receipt, bytes_max=bytes_max)
         if new:  # only now: an empty call must not be sent
@@ -94,7 +94,7 @@ class Publisher:
             self._calls.append(self._gathered.pop(bundle.partition))
             call = None
         if call is None:
-            call = Call(bundle.partition, self._tallies)
+            call = Call(bundle.partition, self._standings)
             self._gathered[bundle.partition] = call
         call.add_all(bundle)
         self._inflight_bytes += len(bundle.wire)

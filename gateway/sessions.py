@@ -30,7 +30,6 @@ from core.ids import ENTROPY_BYTES, session_id, time_ms_of
 from core.sessions import SESSION_MS, Session
 from gateway.channel import News, tell
 from gateway.standings import Standings
-from gateway.tallies import Tallies
 from runtime.queue import QUEUE_ERRORS
 
 CHANNEL = "contox:sessions"
@@ -68,7 +67,7 @@ class Sessions:
     ) -> None:
         self._queue = queue
         self._entries_max = entries_max
-        self._standings = standings or Standings(Tallies(1))
+        self._standings = standings or Standings(1)
         self._away = away
         self._opened = opened
         self._news = News(queue, CHANNEL, heard=self._heard, missed=self._missed)

@@ -1,49 +1,78 @@
-"""What the usual request needs of its project, in one place: memory is far, and projects are many.
+"""What the gateway knows of each project, in one place: memory is far, and projects are many.
 
 Requirements  A usual request must cost one lookup, however many projects send in turn; what is
-              changed anywhere must count here as soon as it counts in keyring and sessions.
-Solution      One object per project, made of what the two hold. Each drops it here whenever it
-              drops its own, so nothing is here that is not there.
-Cost          The first request after each change is not a usual one.
+              changed anywhere must count here as soon as it counts in keyring and sessions. Each
+              acknowledged append is counted for its project, since a queue that forgets must be
+              told what it held (gateway/witness.py).
+Solution      One object per project, found once, and held by whoever appends for it. It is open
+              while its requests are usual, by what keyring and sessions hold; each closes it here
+              whenever it drops its own.
+Cost          The first request after each change is not a usual one. So many projects per
+              partition; beyond, those first seen longest ago are forgotten, with what is on its way
+              for them just then, until their next append.
 """
 
 from contextlib import suppress
 
 from core.kernels import Key
+from core.ledger import ENTRIES
 from core.partitions import partition_of
 from core.usual import Directory, Standing
-from gateway.tallies import Tallies
+
+PROJECTS_MAX = 100_000  # of each partition
 
 
 class Standings:
-    """The projects of usual requests, by the bytes of the header that names them."""
+    """Each project's, in its partition."""
 
-    def __init__(self, tallies: Tallies) -> None:
-        self._tallies = tallies
-        tallies.forgot = self.forget
+    def __init__(self, partitions: int) -> None:
+        self.partitions = partitions
+        # What stands for all projects of a partition together: it counts entries.
+        self.entries = [Standing(ENTRIES, partition=number) for number in range(partitions)]
         self.found = Directory()
+        self._seen_first: list[dict[str, Standing]] = [{} for _ in range(partitions)]
+
+    def of(self, project: str) -> Standing:
+        """A project's. Raises ValueError if its id is none of ours."""
+        partition = partition_of(project, self.partitions)
+        known = self._seen_first[partition]
+        standing = known.get(project)
+        if standing is None:
+            standing = Standing(project, partition=partition)
+            while len(known) >= PROJECTS_MAX:
+                oldest = next(iter(known))
+                known.pop(oldest).close()
+                self.found.drop(oldest.encode())
+            known[project] = standing
+            self.found.put(standing)
+        return standing
 
     def learn(
         self, project: str, session: str, key: Key, *, expires_s: float, ends_ms: int
     ) -> None:
         """Requests of this project are usual from now on, until either time or `forget`; unless
-        its ids are none of ours."""
+        its session's id is none of ours."""
         with suppress(ValueError):
-            standing = Standing(
-                project,
-                session,
-                key,
-                self._tallies.of(project),
-                partition=partition_of(project, self._tallies.partitions),
-                expires_s=expires_s,
-                ends_ms=ends_ms,
-            )
-            self.found.put(standing)
+            self.of(project).open(session, key, expires_s=expires_s, ends_ms=ends_ms)
+
+    def is_open(self, project: bytes) -> bool:
+        """Whether requests of this project, by its bytes in a header, are usual."""
+        standing = self.found.get(project)
+        return standing is not None and standing.is_open
 
     def forget(self, project: str) -> None:
         """Something of it has changed, or may have."""
-        self.found.drop(project.encode())
+        standing = self.found.get(project.encode())
+        if standing is not None:
+            standing.close()
 
     def forget_all(self) -> None:
         """The same of all."""
-        self.found.clear()
+        for known in self._seen_first:
+            for standing in known.values():
+                standing.close()
+
+    def seen(self, partition: int) -> dict[str, int]:
+        """The counts that were seen in the ledger, by field."""
+        standings = (self.entries[partition], *self._seen_first[partition].values())
+        return {standing.name: standing.seen for standing in standings if standing.seen}

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable
-from os import urandom
 
-from core.auth import keyed, parse_timestamp
+from core.auth import parse_timestamp
 from core.codec import middle_of_one
 from core.errors import Rejected
 from core.ports import EventQueue
 from core.settings import Settings
-from core.usual import Judge, Standing, Tally
+from core.usual import Judge
 from core.usual_python import Moment, Request, Stamp
 from gateway.answers import ANSWER_OF_ONE
 from gateway.backlog import Backlog
@@ -21,7 +20,6 @@ from runtime.log import get_log
 log = get_log()
 BUG = "a usual request was not judged"
 STAMPS_MAX = 1_000  # texts of timestamps that are remembered for a second
-NOBODY = 0.0  # when the decoy has expired
 
 
 class Usual:
@@ -48,14 +46,12 @@ class Usual:
         self._now_s = 0
         self._stamps: dict[bytes, Stamp] = {}  # that are within the window now
         limits = settings.limits()
-        key = keyed(urandom(32).hex())
         self._judge = Judge(
             limits,
             bytes_max=min(
                 settings.body_bytes_max, limits.decoded_bytes_max, limits.event_bytes_max
             ),
             found=standings.found,
-            decoy=Standing("", "", key, Tally(""), partition=0, expires_s=NOBODY, ends_ms=0),
             stamps=self._stamps,
             stamp=self._stamp,
             bundle=self._bundle,

@@ -9,7 +9,7 @@ from redis.asyncio.connection import AbstractConnection
 
 from core.ledger import ACCEPTED, ENTRIES, field
 from core.metrics import Meter, Metric
-from gateway.tallies import Tallies
+from gateway.standings import Standings
 from runtime.ledger import opening
 from runtime.log import get_log
 
@@ -17,17 +17,17 @@ log = get_log()
 
 
 class Witness:
-    """Tells what the tallies have counted."""
+    """Tells what was seen of all projects."""
 
-    def __init__(self, tallies: Tallies, meter: Meter) -> None:
+    def __init__(self, standings: Standings, meter: Meter) -> None:
         self._meter = meter
-        self._tallies = tallies
-        self.ids = [""] * tallies.partitions  # of the ledgers that this was seen in
+        self._standings = standings
+        self.ids = [""] * standings.partitions  # of the ledgers that this was seen in
 
     async def testify(self, connection: AbstractConnection) -> None:
         """Open the ledgers, and raise what is lower than it was. Says so where anything was."""
-        for partition in range(self._tallies.partitions):
-            seen = self._tallies.seen(partition)
+        for partition in range(self._standings.partitions):
+            seen = self._standings.seen(partition)
             await connection.send_command(*opening(partition, seen, self.ids[partition]))
             queue_id, *raised = await connection.read_response()
             self.ids[partition] = queue_id.decode()

@@ -10,7 +10,7 @@ from core.codec import Entry, encode_header
 from core.compression import Encoding
 from core.errors import Unavailable
 from core.ports import EventQueue, Receipt
-from core.usual import Tally
+from core.usual import Standing
 
 ENTRY = Entry(
     project="proj_1",
@@ -57,7 +57,7 @@ class Bundled:
             for header, one in zip(headers, entries, strict=True)
         )
         self.entries = len(entries)
-        self.events = {Tally("proj_1|a"): len(entries)}
+        self.events = {Standing("proj_1", partition=0): len(entries)}
         self.ones = [(one, Noted()) for one in entries]
 
     def accepted(self, durability: str) -> None:

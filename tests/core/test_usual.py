@@ -15,16 +15,18 @@ from hypothesis import strategies as st
 
 from core import kernels, standing_python, usual, usual_python
 from core.auth import keyed
-from core.codec import opening
-from core.standing_python import OPENING_BYTES_MAX, TALLY_BYTES_MAX
+from core.standing_python import NOBODY, PROJECT_BYTES_MAX, SESSION_BYTES_MAX, Standing
 from tests.core.test_kernels import loaded_anew
 from tests.core.usual_rig import (
     BUILT,
+    EVENT,
     NOW_MS,
     PROJECTS,
     SECRET,
     SESSION,
     TWINS,
+    head,
+    rig,
     standing,
     twins,
 )
@@ -57,49 +59,78 @@ def test_python_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @twins
-def test_tally(twin: ModuleType) -> None:
-    """It has a name, and the count that was seen last."""
-    tally, other = twin.Tally("proj_1|a"), twin.Tally("")
-    assert (tally.name, tally.seen, other.name) == ("proj_1|a", 0, "")
-    twin.note([tally, other], [1 << 60, 3])
-    assert (tally.seen, other.seen) == (1 << 60, 3)
-    for tallies, counts in (([tally], []), ([tally], [1, 2])):
-        with pytest.raises(ValueError, match=r"count|argument"):
-            twin.note(tallies, counts)
-    assert twin.Tally("a" * TALLY_BYTES_MAX).name == "a" * TALLY_BYTES_MAX
-    for name in ("a" * (TALLY_BYTES_MAX + 1), "é"):
-        with pytest.raises(ValueError, match="ASCII"):
-            twin.Tally(name)
+def test_standing(twin: ModuleType) -> None:
+    """It is closed until it is opened, and as if it had never been once it is closed again."""
+    made = twin.Standing("proj_1", partition=3)
+    for _ in range(2):
+        assert (made.project, made.partition, made.name) == ("proj_1", 3, "proj_1|a")
+        assert (made.is_open, made.session, made.expires_s, made.ends_ms) == (False, "", 0.0, 0)
+        for session in ("s", SESSION):
+            made.open(session, keyed(SECRET), expires_s=10.0, ends_ms=NOW_MS)
+            assert (made.is_open, made.session) == (True, session)
+            assert (made.expires_s, made.ends_ms) == (10.0, NOW_MS)
+        assert (made.project, made.seen) == ("proj_1", 0)
+        made.close()
 
 
 @twins
-@given(st.lists(st.tuples(st.text("a:\x7f", max_size=66), st.integers(0, 1 << 50)), max_size=30))
+def test_ids(twin: ModuleType) -> None:
+    """An id that would not fit, or not stand in an entry's header, is an error that changes
+    nothing."""
+    longest = twin.Standing("p" * PROJECT_BYTES_MAX, partition=0)
+    session = "s" * SESSION_BYTES_MAX
+    longest.open(session, keyed(SECRET), expires_s=10.0, ends_ms=1)
+    assert (longest.project, longest.session) == ("p" * PROJECT_BYTES_MAX, session)
+    for wrong in ("é", "p" * (PROJECT_BYTES_MAX + 1), "p|p", "|"):
+        with pytest.raises(ValueError, match=r"ASCII"):
+            twin.Standing(wrong, partition=0)
+        with pytest.raises(ValueError, match=r"ASCII"):
+            longest.open(wrong, keyed("other"), expires_s=1.0, ends_ms=2)
+        assert (longest.session, longest.expires_s) == (session, 10.0)
+
+
+@twins
+def test_closed_standing_has_no_key(twin: ModuleType) -> None:
+    """What a project's key signs is not usual once its standing is closed, whenever it expires."""
+    known = standing(twin, "proj_1")
+    found, asked = rig(twin, [known]), [("asker", head(EVENT), EVENT)]
+    assert found.take(asked) == []
+    known.close()
+    assert found.take(asked) == asked
+    known.open(SESSION, NOBODY, expires_s=10.0, ends_ms=NOW_MS + 1)
+    assert found.take(asked) == asked
+
+
+def standings_of(twin: ModuleType, *projects: str) -> list[Standing]:
+    """Closed ones."""
+    return [twin.Standing(project, partition=0) for project in projects]
+
+
+@twins
+def test_note(twin: ModuleType) -> None:
+    """Each keeps the count that was seen last."""
+    one, other = standings_of(twin, "proj_1", "")
+    twin.note([one, other], [1 << 60, 3])
+    assert (one.seen, other.seen) == (1 << 60, 3)
+    for standings, counts in (([one], []), ([one], [1, 2])):
+        with pytest.raises(ValueError, match=r"count|argument"):
+            twin.note(standings, counts)
+
+
+@twins
+@given(st.lists(st.tuples(st.text("a:\x7f", max_size=64), st.integers(0, 1 << 50)), max_size=30))
 def test_counts_as_arguments(twin: ModuleType, counts: list[tuple[str, int]]) -> None:
-    """Each name, then its number, as RESP has bulk strings."""
-    texts = [text for pair in counts for text in map(str, pair)]
+    """Each field's name, then its number, as RESP has bulk strings."""
+    texts = [text for project, number in counts for text in (f"{project}|a", str(number))]
     expected = "".join(f"${len(text)}\r\n{text}\r\n" for text in texts)
-    made = twin.counts_as_arguments({twin.Tally(name): number for name, number in counts})
+    standings = standings_of(twin, *[project for project, _ in counts])
+    numbers = [number for _, number in counts]
+    made = twin.counts_as_arguments(dict(zip(standings, numbers, strict=True)))
     assert made == expected.encode()
 
 
 @twins
-def test_standing(twin: ModuleType) -> None:
-    """It holds what it was made with; what an entry's header begins with is made of that."""
-    made = standing(twin, "proj_1", partition=3)
-    assert (made.project, made.session, made.partition) == ("proj_1", SESSION, 3)
-    assert (made.expires_s, made.ends_ms) == (10.0, NOW_MS + 1)
-    assert made.tally.name == "proj_1|a"
-    assert made.opening == opening("proj_1", SESSION)
-    longest = "p" * (OPENING_BYTES_MAX - 4 - len(SESSION) - len("|"))
-    assert len(standing(twin, longest[:64]).opening) <= OPENING_BYTES_MAX
-    key, tally = keyed(SECRET), twin.Tally("")
-    for project, session in (("é", SESSION), ("p", "é"), ("p" * 40, "s" * 80), ("p", "s|s")):
-        with pytest.raises(ValueError, match=r"ASCII|bar"):
-            twin.Standing(project, session, key, tally, partition=0, expires_s=0.0, ends_ms=0)
-
-
-@twins
-@given(st.lists(st.tuples(st.sampled_from("PPPGDDX"), st.integers(0, 149)), max_size=400))
+@given(st.lists(st.tuples(st.sampled_from("PPPGDD"), st.integers(0, 149)), max_size=400))
 def test_directory(twin: ModuleType, steps: list[tuple[str, int]]) -> None:
     """Whatever is put, dropped and asked for, it finds what a dictionary finds."""
     directory, expected = twin.Directory(), {}
@@ -111,9 +142,6 @@ def test_directory(twin: ModuleType, steps: list[tuple[str, int]]) -> None:
         elif step == "D":
             expected.pop(name, None)
             directory.drop(name)
-        elif step == "X" and number < 20:
-            expected.clear()
-            directory.clear()
         assert directory.get(name) is expected.get(name)
         assert len(directory) == len(expected)
     for project in PROJECTS:
@@ -149,9 +177,6 @@ def test_directory_holds_what_it_finds(twin: ModuleType) -> None:
     directory.put(standing(twin, PROJECTS[0]))
     directory.drop(PROJECTS[1].encode())
     assert held() == [0, 0] + [1] * 148
-    directory.clear()
-    for at in range(150):
-        directory.put(made[at])
     del directory
     assert held() == [0] * 150
 
@@ -180,25 +205,24 @@ def test_ids_of_requests_are_ascii(twin: ModuleType) -> None:
 
 
 @twins
-@pytest.mark.parametrize("kind", ["Standing", "Tally"])
-def test_not_pickled(twin: ModuleType, kind: str) -> None:
+def test_not_pickled(twin: ModuleType) -> None:
     """What a standing is made of is a secret."""
     if twin is not TWINS[0]:
-        one = standing(twin, "proj_1")
         with pytest.raises(TypeError, match="pickle"):
-            pickle.dumps(one if kind == "Standing" else one.tally)
+            pickle.dumps(standing(twin, "proj_1"))
+
+
+CLOSED = usual.Standing("proj_1", partition=0)
 
 
 @pytest.mark.parametrize(
     ("function", "arguments"),
     [
-        pytest.param("Tally", (b"a",), id="bytes for a name"),
-        pytest.param("Tally", (None,), id="no name"),
-        pytest.param("note", ((), ()), id="tuples of tallies"),
-        pytest.param("note", ([1], [1]), id="a number for a tally"),
-        pytest.param("counts_as_arguments", ({"a": 1},), id="a text for a tally"),
-        pytest.param("counts_as_arguments", ({usual.Tally("a"): -1},), id="less than nothing"),
-        pytest.param("counts_as_arguments", ({usual.Tally("a"): Other()},), id="one that changes"),
+        pytest.param("note", ((), ()), id="tuples of standings"),
+        pytest.param("note", ([1], [1]), id="a number for a standing"),
+        pytest.param("counts_as_arguments", ({"a": 1},), id="a text for a standing"),
+        pytest.param("counts_as_arguments", ({CLOSED: -1},), id="less than nothing"),
+        pytest.param("counts_as_arguments", ({CLOSED: Other()},), id="one that changes"),
         pytest.param("responses", (b"", ("", 1), [1]), id="a number for a request"),
         pytest.param("responses", (b"", ("", 1), [(1, "a")]), id="no answer"),
         pytest.param("responses", (b"", ("", 1), [(1, "a", None)]), id="none for an answer"),
@@ -217,7 +241,19 @@ def test_what_is_compiled_checks_its_arguments(
             getattr(native, function)(*arguments)
 
 
-@pytest.mark.parametrize("name", ["Tally", "Standing", "Judge"])
+def test_what_is_compiled_checks_what_it_is_opened_with() -> None:
+    """The same of a standing's ids and key."""
+    for native in TWINS[1:]:
+        for project in (b"a", None):
+            with pytest.raises(TypeError):
+                native.Standing(project, partition=0)
+        made = native.Standing("proj_1", partition=0)
+        for session, key in ((b"s", keyed(SECRET)), (None, keyed(SECRET)), ("s", None), ("s", 1)):
+            with pytest.raises(TypeError):
+                made.open(session, key, expires_s=1.0, ends_ms=1)
+
+
+@pytest.mark.parametrize("name", ["Standing", "Judge"])
 def test_nothing_is_made_without_its_arguments(name: str) -> None:
     """There is no way around what checks them."""
     for native in TWINS[1:]:

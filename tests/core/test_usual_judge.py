@@ -48,7 +48,7 @@ def test_taken(twin: ModuleType, body: bytes) -> None:
     (bundle,) = found.bundled
     assert bytes(bundle.wire) == wire * 2
     assert bundle.body_bytes == 2 * len(body)
-    assert {tally.name: events for tally, events in bundle.events.items()} == {"proj_1|a": 2}
+    assert {one.name: events for one, events in bundle.events.items()} == {"proj_1|a": 2}
     identity = "my-1" if body is WITH_ID else event_id("proj_1", timestamp_s=NOW_S, mac=mac)
     answer = f"<{identity}|{SESSION}>".encode()
     assert bundle.ones == [("asker", identity, answer), ("other", identity, answer)]

@@ -13,7 +13,6 @@ from core.auth import keyed
 from core.body import Limits
 from core.codec import middle_of_one
 from core.head import Head
-from core.ledger import ACCEPTED, field
 from core.standing_python import Standing
 from core.usual_python import Judge, Moment, Stamp
 
@@ -43,9 +42,9 @@ PROJECTS = [f"proj_{number}" for number in range(150)]  # more than a table begi
 
 def standing(twin: ModuleType, project: str, **changed: Any) -> Standing:
     """A project's, which lasts."""
-    values = {"partition": 0, "expires_s": 10.0, "ends_ms": NOW_MS + 1, **changed}
-    tally = twin.Tally(field(project, ACCEPTED))
-    found: Standing = twin.Standing(project, SESSION, keyed(SECRET), tally, **values)
+    values = {"expires_s": 10.0, "ends_ms": NOW_MS + 1, **changed}
+    found: Standing = twin.Standing(project, partition=values.pop("partition", 0))
+    found.open(SESSION, keyed(SECRET), **values)
     return found
 
 
@@ -69,7 +68,7 @@ class Rig(NamedTuple):
                 bundle.partition,
                 bytes(bundle.wire),
                 bundle.body_bytes,
-                {tally.name: events for tally, events in bundle.events.items()},
+                {one.name: events for one, events in bundle.events.items()},
                 bundle.ones,
             )
             for bundle in self.bundled
@@ -108,14 +107,10 @@ def rig(
         moment.bundles[partition] = bundled[-1]
         return bundled[-1]
 
-    decoy = twin.Standing(
-        "", "", keyed("decoy"), twin.Tally(""), partition=0, expires_s=0.0, ends_ms=0
-    )
     judge = twin.Judge(
         limits,
         bytes_max=5_000,
         found=directory,
-        decoy=decoy,
         stamps={} if stamps is None else stamps,
         stamp=stamp,
         bundle=bundle or next_bundle,

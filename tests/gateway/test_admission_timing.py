@@ -33,7 +33,6 @@ from gateway.keyring import Credentials, Keyring
 from gateway.quotas import Quotas
 from gateway.sessions import Sessions, _Open
 from gateway.standings import Standings
-from gateway.tallies import Tallies
 from gateway.usual import Usual
 
 SET_UPS = 20
@@ -83,7 +82,7 @@ def admission_of(known: str = "proj_1", unknown: str = "proj_2") -> Admission:
         queue=nothing,
         backlog=nothing,
         quotas=nothing,
-        standings=Standings(Tallies(settings.partitions)),
+        standings=Standings(settings.partitions),
         clock=lambda: NOW_S,
     )
 
@@ -196,7 +195,7 @@ def without_decoy(admission: Admission) -> Refuse:
     refuse = usual_first(admission)
 
     def skipping(head: Head) -> object:
-        if head.project and admission._standings.found.get(head.project) is None:
+        if head.project and not admission._standings.is_open(head.project):
             return admission.check_now(head, BODY)
         return refuse(head)
 

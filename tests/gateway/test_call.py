@@ -7,14 +7,14 @@ from core.codec import encode_header
 from core.errors import Reason, Unavailable
 from gateway.call import CALL_ENTRIES_MAX, Call
 from gateway.resp import bulk
-from gateway.tallies import Tallies
+from gateway.standings import Standings
 from tests.contracts.event_queue import ENTRY, Bundled, Noted
 
 
 def test_packed() -> None:
     """Events are counted by project, entries in all; then come headers and bodies, in order."""
-    tallies = Tallies(3)
-    call = Call(2, tallies)
+    standings = Standings(3)
+    call = Call(2, standings)
     other = msgspec.structs.replace(ENTRY, project="proj_2", count=5)
     for entry in (ENTRY, other, ENTRY):
         call.add(entry, Noted(), bytes_max=10_000)
@@ -24,16 +24,16 @@ def test_packed() -> None:
     assert packed.startswith(b"*19\r\n")
     assert packed.endswith(b"".join(map(bulk, (*counts, *parts))))
     call.accepted([7, 8, 9], "memory")
-    seen = [tallies.of("proj_1"), tallies.of("proj_2"), tallies.entries[2]]
-    assert [tally.seen for tally in seen] == [7, 8, 9]
+    seen = [standings.of("proj_1"), standings.of("proj_2"), standings.entries[2]]
+    assert [standing.seen for standing in seen] == [7, 8, 9]
 
 
 def test_bundles() -> None:
     """What is in several bundles is counted together."""
-    tallies = Tallies(1)
-    call, bundles = Call(0, tallies), [Bundled([ENTRY] * count) for count in (1, 2)]
+    standings = Standings(1)
+    call, bundles = Call(0, standings), [Bundled([ENTRY] * count) for count in (1, 2)]
     for bundle in bundles:
-        bundle.events = {tallies.of("proj_1"): bundle.entries}
+        bundle.events = {standings.of("proj_1"): bundle.entries}
         call.add_all(bundle)
     call.add(ENTRY, Noted(), bytes_max=10_000)
     packed = b"".join(call.packed("the-id"))
@@ -43,7 +43,7 @@ def test_bundles() -> None:
 
 def test_bytes_max() -> None:
     """What has no room any more is not taken in, and holds nothing."""
-    call = Call(0, Tallies(1))
+    call = Call(0, Standings(1))
     with pytest.raises(Unavailable) as refused:
         call.add(ENTRY, Noted(), bytes_max=len(ENTRY.body))
     assert refused.value.reason is Reason.OVERLOADED
@@ -64,7 +64,7 @@ class Broken(Noted):
 
 def test_one_that_cannot_be_told() -> None:
     """A receipt that raises keeps no other from being told."""
-    call, receipts = Call(0, Tallies(1)), [Noted(), Broken(), Noted()]
+    call, receipts = Call(0, Standings(1)), [Noted(), Broken(), Noted()]
     for receipt in receipts:
         call.add(ENTRY, receipt, bytes_max=10_000)
     call.packed("the-id")
@@ -79,7 +79,7 @@ def test_one_that_cannot_be_told() -> None:
 
 def test_room() -> None:
     """It has room for as many entries as its bound, and no more."""
-    call = Call(0, Tallies(1))
+    call = Call(0, Standings(1))
     call.add_all(Bundled([ENTRY] * 600))
     assert call.has_room(CALL_ENTRIES_MAX - 600)
     assert not call.has_room(CALL_ENTRIES_MAX - 599)

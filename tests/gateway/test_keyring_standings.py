@@ -7,14 +7,13 @@ from core.metrics import Meter
 from gateway.key_cache import KeyCache
 from gateway.keyring import Keyring
 from gateway.standings import Standings
-from gateway.tallies import Tallies
 from tests.gateway.test_keyring import DEMO, SEALER, CountedProjects, Time, sealed
 
 
 async def test_unknown_by_now(queue: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """A project that expires and is unknown when it is looked up anew is told of as forgotten."""
     forgotten: list[str] = []
-    projects, time, standings = CountedProjects(), Time(), Standings(Tallies(1))
+    projects, time, standings = CountedProjects(), Time(), Standings(1)
     await projects.create(DEMO, sealed("s"))
     monkeypatch.setattr(standings, "forget", forgotten.append)
     keyring = Keyring(

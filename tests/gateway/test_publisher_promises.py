@@ -103,7 +103,7 @@ async def test_emptied_queue_is_found_out(own_queue_server: QueueServer) -> None
         await is_connected(publisher)
         assert publisher._meter.get(Metric.EVENTS_FORGOTTEN) == 1
         await publisher.append(entry(2))
-        assert publisher._tallies.of("proj_1").seen == 2  # what was before is counted, too
+        assert publisher._standings.of("proj_1").seen == 2  # what was before is counted, too
     book = await read_book(queue, 0)
     await queue.aclose()
     assert (book.entries.accepted, book.length, book.missing) == (2, 1, 1)

@@ -5,60 +5,90 @@ import time
 import pytest
 
 from core.auth import keyed
-from core.codec import opening
+from core.ledger import ENTRIES
 from core.partitions import partition_of
 from core.ports import Project, SealedSecret
-from core.usual import Standing
-from gateway import tallies as tallies_module
+from gateway import standings as module
 from gateway.standings import Standings
-from gateway.tallies import Tallies
 from tests.gateway.conftest import NOW, SECRET, Running
 from tests.raw_http import EVENT, Producer, Reply
 
 PROJECT = b"proj_1"
 
 
+def learn(standings: Standings, project: str, session: str = "sess_1") -> None:
+    """Have a project's requests be usual."""
+    standings.learn(project, session, keyed("s"), expires_s=5.0, ends_ms=7)
+
+
+def test_one_of_each() -> None:
+    """A project has one, in its partition; each partition has one of all entries."""
+    standings = Standings(4)
+    first = standings.of("proj_1")
+    assert standings.of("proj_1") is standings.found.get(PROJECT) is first
+    assert standings.of("proj_2") is not first
+    assert (first.name, first.partition) == ("proj_1|a", partition_of("proj_1", 4))
+    assert [one.name for one in standings.entries] == [f"{ENTRIES}|a"] * 4
+    assert standings.found.get(b"") is None
+
+
 def test_learned_and_forgotten() -> None:
-    """A standing holds what it was learned with, by the header's bytes, until it is forgotten."""
-    standings = Standings(Tallies(4))
+    """A project is open, with what it was learned with, until it is forgotten."""
+    standings = Standings(4)
     for project in ("proj_1", "proj_2"):
-        standings.learn(project, "sess_1", keyed("s"), expires_s=5.0, ends_ms=7)
-    standing = standings.found.get(PROJECT)
-    assert standing is not None
-    assert (standing.project, standing.session) == ("proj_1", "sess_1")
-    assert standing.tally.name == "proj_1|a"
-    assert (standing.expires_s, standing.ends_ms) == (5.0, 7)
-    assert standing.opening == opening("proj_1", "sess_1")
-    assert standing.partition == partition_of("proj_1", 4)
-    standings.forget("proj_1")
-    standings.forget("proj_1")
-    assert standings.found.get(PROJECT) is None
-    assert standings.found.get(b"proj_2") is not None
+        learn(standings, project)
+    standing = standings.of("proj_1")
+    assert (standing.session, standing.expires_s, standing.ends_ms) == ("sess_1", 5.0, 7)
+    assert standings.is_open(PROJECT)
+    for project in ("proj_1", "proj_1", "proj_9"):
+        standings.forget(project)
+    assert [standings.is_open(b"proj_%d" % number) for number in (1, 2, 9)] == [False, True, False]
+    learn(standings, "proj_1")
+    assert standings.is_open(PROJECT)
     standings.forget_all()
-    assert len(standings.found) == 0
+    assert not standings.is_open(PROJECT)
+    assert not standings.is_open(b"proj_2")
+    assert standings.of("proj_1") is standing
 
 
 def test_ids_that_are_none_of_ours() -> None:
     """A project whose session has an id that nobody here has made is never usual."""
-    standings = Standings(Tallies(1))
+    standings = Standings(1)
     for session in ("s" * 200, "é"):
-        standings.learn("proj_1", session, keyed("s"), expires_s=5.0, ends_ms=7)
-    assert len(standings.found) == 0
+        learn(standings, "proj_1", session)
+    assert not standings.is_open(PROJECT)
 
 
-def test_tally_that_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A project whose tally is forgotten has none here, and so its next request has a new one."""
-    monkeypatch.setattr(tallies_module, "PROJECTS_MAX", 1)
-    standings = Standings(Tallies(1))
-    for project in ("proj_1", "proj_2"):
-        standings.learn(project, "sess_1", keyed("s"), expires_s=5.0, ends_ms=7)
-    assert standings.found.get(PROJECT) is None
-    assert len(standings.found) == 1
+def test_seen() -> None:
+    """What was seen is told by partition, usual or not; what was not is not there."""
+    standings = Standings(4)
+    partition = partition_of("proj_1", 4)
+    learn(standings, "proj_1")
+    standings.of("proj_1").seen = 7
+    standings.of("proj_2")
+    standings.entries[partition].seen = 5
+    standings.forget("proj_1")
+    assert standings.seen(partition) == {"|a": 5, "proj_1|a": 7}
+    assert [standings.seen(other) for other in range(4) if other != partition] == [{}] * 3
 
 
-def found(running: Running, project: bytes = PROJECT) -> Standing | None:
-    """A project's in a gateway."""
-    return running.gateway.admission._standings.found.get(project)
+def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ones first seen longest ago are forgotten, with all that was known of them."""
+    monkeypatch.setattr(module, "PROJECTS_MAX", 2)
+    standings = Standings(1)
+    oldest = standings.of("a")
+    for number, project in enumerate(("a", "b", "a", "c"), start=1):
+        learn(standings, project)
+        standings.of(project).seen = number
+    assert standings.seen(0) == {"b|a": 2, "c|a": 4}
+    assert [standings.is_open(project) for project in (b"a", b"b", b"c")] == [False, True, True]
+    assert not oldest.is_open
+    assert len(standings.found) == 2
+
+
+def is_usual(running: Running, project: bytes = PROJECT) -> bool:
+    """Whether a project's requests are, in a gateway."""
+    return running.gateway.admission._standings.is_open(project)
 
 
 async def post(producer: Producer) -> Reply:
@@ -70,23 +100,23 @@ async def known(running: Running, producer: Producer) -> bool:
     """Whether the project has a standing after two requests; the first may have looked it up."""
     for _ in range(2):
         assert (await post(producer)).status == 202
-    return found(running) is not None
+    return is_usual(running)
 
 
 async def test_first_request(running: Running, producer: Producer) -> None:
     """The first request of a project makes all later ones usual."""
     assert (await post(producer)).status == 202
-    assert found(running) is not None
+    assert is_usual(running)
 
 
 async def test_keyring_forgets(running: Running, producer: Producer) -> None:
     """A project's change, and news that may have been missed, end its standing."""
     assert await known(running, producer)
     running.gateway._keyring.forget("proj_1")
-    assert found(running) is None
+    assert not is_usual(running)
     assert await known(running, producer)
     running.gateway._keyring.forget_all()
-    assert found(running) is None
+    assert not is_usual(running)
 
 
 async def test_session_ends(running: Running, producer: Producer) -> None:
@@ -96,7 +126,7 @@ async def test_session_ends(running: Running, producer: Producer) -> None:
     sessions = running.gateway._sessions
     await running.queue.delete("contox:session:proj_1")
     sessions._forget("proj_1", before)
-    assert found(running) is None
+    assert not is_usual(running)
     assert (await post(producer)).json["sessionId"] != before
 
 
@@ -116,8 +146,8 @@ async def test_session_replaced_meanwhile(
 
     monkeypatch.setattr(sessions, "join", slowly)
     old = (await post(producer)).json["sessionId"]
-    standing = found(running)
-    assert standing is not None
+    assert is_usual(running)
+    standing = running.gateway.admission._standings.of("proj_1")
     assert standing.session != old
     assert (await post(producer)).json["sessionId"] == standing.session
 
@@ -137,4 +167,4 @@ async def test_rotating(running: Running, producer: Producer) -> None:
         other = Producer(running.gateway.port, project, SECRET)
         for _ in range(2):
             assert (await post(other)).status == status
-        assert found(running, project.encode()) is None
+        assert not is_usual(running, project.encode())

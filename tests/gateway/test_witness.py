@@ -10,7 +10,7 @@ from redis.asyncio.connection import AbstractConnection
 from core.metrics import Meter, Metric
 from core.partitions import ledger_key, stream_key
 from gateway.call import APPEND, OPENING_ARGUMENTS, Call
-from gateway.tallies import Tallies
+from gateway.standings import Standings
 from gateway.witness import Witness
 from runtime.ledger import read_book
 from tests.contracts.event_queue import ENTRY, Noted
@@ -27,19 +27,19 @@ async def connection(queue: Redis) -> AsyncIterator[AbstractConnection]:
 
 async def that_saw(count: int, connection: AbstractConnection, meter: Meter) -> Witness:
     """A gateway's, which has seen so many events of a project in the ledger that is there."""
-    tallies = Tallies(1)
-    witness = Witness(tallies, meter)
+    standings = Standings(1)
+    witness = Witness(standings, meter)
     await witness.testify(connection)
-    tallies.of("proj_1").seen = count
+    standings.of("proj_1").seen = count
     return witness
 
 
 async def test_forgotten_is_raised(queue: Redis, connection: AbstractConnection) -> None:
     """Counts that are lower than they were are raised, and counted as forgotten, in events."""
     meter = Meter("gateway")
-    tallies = Tallies(1)
-    seen = Witness(tallies, meter)
-    tallies.of("proj_1").seen, tallies.entries[0].seen = 10, 4
+    standings = Standings(1)
+    seen = Witness(standings, meter)
+    standings.of("proj_1").seen, standings.entries[0].seen = 10, 4
     await seen.testify(connection)
     book = await read_book(queue, 0)
     assert (book.projects["proj_1"].accepted, book.entries.accepted) == (10, 4)
@@ -73,20 +73,20 @@ async def test_two_gateways_of_an_emptied_queue(
 
 async def test_ledger_gets_an_id_once(queue: Redis, connection: AbstractConnection) -> None:
     """Opening gives the ledger an id, which stays."""
-    await Witness(Tallies(2), Meter("gateway")).testify(connection)
+    await Witness(Standings(2), Meter("gateway")).testify(connection)
     ids = [(await read_book(queue, n)).queue_id for n in range(2)]
     assert len(set(ids)) == 2
-    await Witness(Tallies(2), Meter("gateway")).testify(connection)
+    await Witness(Standings(2), Meter("gateway")).testify(connection)
     assert [(await read_book(queue, n)).queue_id for n in range(2)] == ids
 
 
 async def test_ledger_that_was_there_before(queue: Redis, connection: AbstractConnection) -> None:
     """Of a ledger that nobody has said it of, it is not taken for granted that it is the first."""
     await queue.hset(ledger_key(0), mapping={"id": "x", "proj_1|a": 2, "proj_1|b": 100})
-    tallies = Tallies(1)
-    await Witness(tallies, Meter("gateway")).testify(connection)
+    standings = Standings(1)
+    await Witness(standings, Meter("gateway")).testify(connection)
     assert await queue.hget(ledger_key(0), "before") is None
-    call = Call(0, tallies)
+    call = Call(0, standings)
     call.add(ENTRY, Noted(), bytes_max=10_000)
     packed = b"".join(call.packed("x"))
     counts = await queue.eval(APPEND, 2, stream_key(0), ledger_key(0), *arguments_of(packed))
