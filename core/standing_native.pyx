@@ -1,15 +1,17 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, embedsignature=True
 """Standings in C: see core/usual.py. What each does is told in core/standing_python.py.
 
-A standing is one piece of memory, which nothing else needs to be fetched for.
+A standing is one piece of memory, which nothing else needs to be fetched for. It begins where the
+processor's lines do; and since many are far apart, they are in pages as large as the system has
+them: to find a small one takes as long as to fetch what is there.
 """
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from libc.stdint cimport int64_t
-from libc.string cimport memchr, memcmp, memcpy
+from libc.stdlib cimport free
+from libc.string cimport memchr, memcmp, memcpy, memset
 
 from core.kernels_native cimport STATE, Key, characters_of, check_ascii, digits_of, put, put_number
 
@@ -18,16 +20,47 @@ from core.ledger import ACCEPTED, field
 
 
 cdef extern from *:
+    """
+    #include <stdlib.h>
+    #include <string.h>
+    #include <sys/mman.h>
+
+    enum { LARGE_PAGE = 2 << 20 };
+
+    /* Zeros, from `free`'s heap; NULL where there is no memory. */
+    static void *zeros(size_t size) {
+        void *memory = NULL;
+        if (size < LARGE_PAGE)
+            return calloc(1, size);
+        if (posix_memalign(&memory, LARGE_PAGE, size))
+            return NULL;
+    #ifdef MADV_HUGEPAGE
+        (void)madvise(memory, size, MADV_HUGEPAGE); /* a wish: without it the pages are small */
+    #endif
+        return memset(memory, 0, size);
+    }
+    """
+    enum:
+        LARGE_PAGE
+    void *zeros(size_t size) nogil
     void __builtin_prefetch(const void *at) nogil
+
+cdef extern from "Python.h":
+    ctypedef struct Type "PyTypeObject":
+        PyObject *(*tp_alloc)(Type *, Py_ssize_t)
+        void (*tp_free)(void *)
+
+    PyObject *PyObject_Init(PyObject *memory, Type *kind) noexcept
+    PyObject *PyErr_NoMemory() noexcept
 
 
 cdef enum:
     SLOTS_MIN = 64
     LINE = 64  # bytes that memory gives at once
+    PLACE = 256  # bytes that a standing has: lines, and a part of a page
     IDS = 62  # bytes that a project's and a session's id of ours have together
     ARGUMENT_FRAME = 5  # bytes of RESP around an argument, without its length
 
-cdef Key NOBODY = standing_python.NOBODY
 cdef bytes SUFFIX = field("", ACCEPTED).encode()  # what follows a project in a field's name
 
 if (PROJECT_MAX, SESSION_MAX) != (
@@ -41,14 +74,14 @@ if (PROJECT_MAX, SESSION_MAX) != (
 @cython.no_gc
 @cython.auto_pickle(False)  # it has a secret
 cdef class Standing:
-    def __cinit__(self, str project not None, *, int partition):
+    def __cinit__(self, str project not None, Key nobody not None, *, int partition):
         self.own = check_id(project, PROJECT_MAX)
         memcpy(self.text, characters_of(project), self.own)
         self.partition = partition
         self.seen = 0
-        self.close()
+        self.end(nobody)
 
-    def open(
+    def begin(
         self, str session not None, Key key not None, *, double expires_s, int64_t ends_ms
     ):
         self.joined = check_id(session, SESSION_MAX)
@@ -57,11 +90,11 @@ cdef class Standing:
         memcpy(self.outer, key.outer, STATE)
         self.expires_s, self.ends_ms = expires_s, ends_ms
 
-    def close(self):
-        self.open("", NOBODY, expires_s=standing_python.NEVER, ends_ms=0)
+    def end(self, Key nobody not None):
+        self.begin("", nobody, expires_s=standing_python.NEVER, ends_ms=0)
 
     @property
-    def is_open(self):
+    def is_usual(self):
         return self.expires_s != 0
 
     @property
@@ -75,6 +108,43 @@ cdef class Standing:
     @property
     def name(self):
         return field(self.project, ACCEPTED)
+
+
+cdef union Place:
+    Place *next  # that is free
+    char memory[PLACE]
+
+
+cdef Place *free_places = NULL  # the one that was freed last comes first
+
+
+cdef PyObject *new_standing(Type *kind, Py_ssize_t _) noexcept:
+    """Memory for one, in zeros. Raises MemoryError."""
+    global free_places
+    cdef Place *place
+    cdef Py_ssize_t at
+    if free_places is NULL:
+        place = <Place *>zeros(LARGE_PAGE)
+        if place is NULL:
+            return PyErr_NoMemory()
+        for at in range(LARGE_PAGE // PLACE):
+            free_standing(&place[at])
+    place = free_places
+    free_places = place.next
+    memset(place, 0, PLACE)
+    return PyObject_Init(<PyObject *>place, kind)
+
+
+cdef void free_standing(void *memory) noexcept:
+    """Keep it for the next one: there is as much as there ever were at once."""
+    global free_places
+    (<Place *>memory).next = free_places
+    free_places = <Place *>memory
+
+
+if Standing.__basicsize__ > PLACE:
+    raise ImportError("a standing does not fit into its place")
+(<Type *>Standing).tp_alloc, (<Type *>Standing).tp_free = new_standing, free_standing
 
 
 cdef Py_ssize_t check_id(str text, Py_ssize_t bytes_max) except -1:
@@ -130,7 +200,7 @@ cdef class Directory:
         if self.slots is not NULL:
             for at in range(self.mask + 1):
                 Py_XDECREF(self.slots[at].standing)
-            PyMem_Free(self.slots)
+            free(self.slots)
 
     def __len__(self):
         return self.used
@@ -204,14 +274,14 @@ cdef class Directory:
                 while slots[to].standing is not NULL:
                     to = (to + 1) & mask
                 slots[to] = self.slots[at]
-        PyMem_Free(self.slots)
+        free(self.slots)
         self.slots, self.mask = slots, mask
         return 0
 
 
 cdef Slot *new_slots(Py_ssize_t amount) except NULL:
     """Slots with nothing in them. Raises MemoryError."""
-    cdef Slot *slots = <Slot *>PyMem_Calloc(amount, sizeof(Slot))
+    cdef Slot *slots = <Slot *>zeros(amount * sizeof(Slot))
     if slots is NULL:
         raise MemoryError
     return slots
@@ -231,4 +301,3 @@ cdef inline void fetch(PyObject *standing) noexcept:
     while memory < end:
         __builtin_prefetch(memory)
         memory += LINE
-    __builtin_prefetch(end - 1)

@@ -2,37 +2,37 @@
 native ones do the same."""
 
 from collections.abc import Sequence
-from os import urandom
 
-from core.auth import keyed
 from core.kernels import Key
 from core.ledger import ACCEPTED, field
 
 PROJECT_BYTES_MAX = 64  # of an id: see core.codec.PROJECT
 SESSION_BYTES_MAX = 40  # more than ours have
-NOBODY = keyed(urandom(32).hex())  # the key of a project whose requests are not usual now
 NEVER = 0.0
 
 
 class Standing:
     """A project: whether its requests are usual now, and what was seen of it in the ledger.
 
-    They are usual while it is open: it is active, with one secret, and in a session that the queue
-    knows of.
+    They are usual while it is active, with one secret, and in a session that the queue knows of.
+    At other times its key is one that nobody has.
     """
 
     __slots__ = ("ends_ms", "expires_s", "key", "partition", "project", "seen", "session")
 
-    def __init__(self, project: str, *, partition: int) -> None:
-        """It is closed. Raises ValueError if the id is not ASCII, too long, or has a bar."""
+    def __init__(self, project: str, nobody: Key, *, partition: int) -> None:
+        """Its requests are not usual. nobody: the key that nobody has.
+
+        Raises ValueError if the id is not ASCII, too long, or has a bar.
+        """
         if not is_id(project, PROJECT_BYTES_MAX):
             raise ValueError("a project's id is short ASCII without a bar")
         self.project = project
         self.partition = partition
         self.seen = 0  # the count that came with the last acknowledgement
-        self.close()
+        self.end(nobody)
 
-    def open(self, session: str, key: Key, *, expires_s: float, ends_ms: int) -> None:
+    def begin(self, session: str, key: Key, *, expires_s: float, ends_ms: int) -> None:
         """Requests are usual from now on, in this session. expires_s: of the key, by
         time.monotonic. ends_ms: of the session, Unix ms.
 
@@ -45,12 +45,12 @@ class Standing:
         self.expires_s = expires_s
         self.ends_ms = ends_ms
 
-    def close(self) -> None:
+    def end(self, nobody: Key) -> None:
         """Requests are not usual any more; of the key nothing is left."""
-        self.open("", NOBODY, expires_s=NEVER, ends_ms=0)
+        self.begin("", nobody, expires_s=NEVER, ends_ms=0)
 
     @property
-    def is_open(self) -> bool:
+    def is_usual(self) -> bool:
         """Whether requests are usual, until either time has come."""
         return bool(self.expires_s)
 

@@ -84,6 +84,7 @@ cdef class Judge:
         *,
         Py_ssize_t bytes_max,
         Directory found not None,
+        Standing decoy not None,
         dict stamps not None,
         stamp,
         bundle,
@@ -92,7 +93,7 @@ cdef class Judge:
     ):
         self.limits, self.types = limits, limits.event_types
         self.bytes_max = min(bytes_max, limits.event_bytes_max)
-        self.found, self.decoy = found, Standing("", partition=0)
+        self.found, self.decoy = found, decoy
         self.stamps, self.stamp = stamps, stamp
         self.bundle, self.failed = bundle, failed
         self.before, self.between, self.after = [text.encode("ascii") for text in answer]

@@ -54,21 +54,22 @@ class Judge:
         *,
         bytes_max: int,
         found: Directory,
+        decoy: Standing,
         stamps: dict[bytes, Stamp],
         stamp: Callable[[bytes], Stamp | None],
         bundle: Callable[[Any, int, Moment], Any],
         failed: Callable[[], None],
         answer: tuple[str, str, str],
     ) -> None:
-        """bytes_max: of a body. found: what there is; all other projects are held against one that
-        there is not. stamps: timestamps that count now; of others, `stamp` tells whether they do.
-        bundle: a partition's next bundle, after one that is full; it changes no standing. failed:
-        told of a bug, while it is handled. answer: what is before, between and after the event's id
-        and the session's in an answer's body."""
+        """bytes_max: of a body. found: what there is; all other projects are held against `decoy`,
+        whose requests are not usual. stamps: timestamps that count now; of others, `stamp` tells
+        whether they do. bundle: a partition's next bundle, after one that is full; it changes no
+        standing. failed: told of a bug, while it is handled. answer: what is before, between and
+        after the event's id and the session's in an answer's body."""
         self._limits = limits
         self._bytes_max = min(bytes_max, limits.event_bytes_max)
         self._found = found
-        self._decoy = Standing("", partition=0)  # closed, as it stays
+        self._decoy = decoy
         self._stamps = stamps
         self._stamp = stamp
         self._bundle = bundle

@@ -128,7 +128,7 @@ class Admission:
 
         By what keyring and sessions hold now: what this request has found may be over already.
         """
-        if head.project and self._standings.is_open(head.project):
+        if head.project and self._standings.is_usual(head.project):
             return
         single, shared = self._keyring.single_key(project), self._sessions.shared(project)
         if single and shared:

@@ -19,22 +19,25 @@ CALL_ENTRIES_MAX = 1_000  # in one script call, during which the server does not
 # KEYS: stream, ledger. ARGV: id of the ledger | number of its fields | field, amount, … | header,
 # body, … Returns the fields' new counts. Nothing goes into a queue that was emptied before it has
 # been told what it held (gateway/witness.py). The appends come before the counts: if the stream
-# cannot take them, the script ends there, and nothing has been counted.
+# cannot take them, the script ends there, and nothing has been counted. What is global in Lua is
+# looked up by its name each time, and so it is held in locals.
 APPEND = """
-local ledger, fields = KEYS[2], tonumber(ARGV[2])
-local known = redis.call('HMGET', ledger, 'id', 'before')
-if known[1] ~= ARGV[1] then
+local call, arg = redis.call, ARGV
+local stream, ledger, fields = KEYS[1], KEYS[2], tonumber(arg[2])
+local known = call('HMGET', ledger, 'id', 'before')
+if known[1] ~= arg[1] then
     return redis.error_reply('OTHERLEDGER the queue was emptied or replaced')
 end
-for at = 3 + 2 * fields, #ARGV, 2 do
-    redis.call('XADD', KEYS[1], '*', 'h', ARGV[at], 'b', ARGV[at + 1])
+for at = 3 + 2 * fields, #arg, 2 do
+    call('XADD', stream, '*', 'h', arg[at], 'b', arg[at + 1])
 end
 local counts = {}
 for at = 1, fields do
-    local name = ARGV[2 * at + 1]
-    counts[at] = redis.call('HINCRBY', ledger, name, ARGV[2 * at + 2])
-    if known[2] ~= '0' then
-        local before = redis.call('HGET', ledger, name:sub(1, -2) .. 'b')
+    counts[at] = call('HINCRBY', ledger, arg[2 * at + 1], arg[2 * at + 2])
+end
+if known[2] ~= '0' then
+    for at = 1, fields do
+        local before = call('HGET', ledger, arg[2 * at + 1]:sub(1, -2) .. 'b')
         counts[at] = counts[at] + tonumber(before or 0)
     end
 end

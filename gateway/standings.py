@@ -4,16 +4,18 @@ Requirements  A usual request must cost one lookup, however many projects send i
               changed anywhere must count here as soon as it counts in keyring and sessions. Each
               acknowledged append is counted for its project, since a queue that forgets must be
               told what it held (gateway/witness.py).
-Solution      One object per project, found once, and held by whoever appends for it. It is open
-              while its requests are usual, by what keyring and sessions hold; each closes it here
-              whenever it drops its own.
+Solution      One object per project, found once, and held by whoever appends for it. Its requests
+              are usual by what keyring and sessions hold; each ends that here whenever it drops its
+              own.
 Cost          The first request after each change is not a usual one. So many projects per
               partition; beyond, those first seen longest ago are forgotten, with what is on its way
               for them just then, until their next append.
 """
 
 from contextlib import suppress
+from os import urandom
 
+from core.auth import keyed
 from core.kernels import Key
 from core.ledger import ENTRIES
 from core.partitions import partition_of
@@ -27,8 +29,10 @@ class Standings:
 
     def __init__(self, partitions: int) -> None:
         self.partitions = partitions
+        self._nobody = nobody = keyed(urandom(32).hex())
+        self.decoy = Standing("", nobody, partition=0)  # in the place of what there is not
         # What stands for all projects of a partition together: it counts entries.
-        self.entries = [Standing(ENTRIES, partition=number) for number in range(partitions)]
+        self.entries = [Standing(ENTRIES, nobody, partition=at) for at in range(partitions)]
         self.found = Directory()
         self._seen_first: list[dict[str, Standing]] = [{} for _ in range(partitions)]
 
@@ -38,10 +42,10 @@ class Standings:
         known = self._seen_first[partition]
         standing = known.get(project)
         if standing is None:
-            standing = Standing(project, partition=partition)
+            standing = Standing(project, self._nobody, partition=partition)
             while len(known) >= PROJECTS_MAX:
                 oldest = next(iter(known))
-                known.pop(oldest).close()
+                known.pop(oldest).end(self._nobody)
                 self.found.drop(oldest.encode())
             known[project] = standing
             self.found.put(standing)
@@ -53,24 +57,24 @@ class Standings:
         """Requests of this project are usual from now on, until either time or `forget`; unless
         its session's id is none of ours."""
         with suppress(ValueError):
-            self.of(project).open(session, key, expires_s=expires_s, ends_ms=ends_ms)
+            self.of(project).begin(session, key, expires_s=expires_s, ends_ms=ends_ms)
 
-    def is_open(self, project: bytes) -> bool:
-        """Whether requests of this project, by its bytes in a header, are usual."""
+    def is_usual(self, project: bytes) -> bool:
+        """Whether requests of this project, by its bytes in a header, are."""
         standing = self.found.get(project)
-        return standing is not None and standing.is_open
+        return standing is not None and standing.is_usual
 
     def forget(self, project: str) -> None:
         """Something of it has changed, or may have."""
         standing = self.found.get(project.encode())
         if standing is not None:
-            standing.close()
+            standing.end(self._nobody)
 
     def forget_all(self) -> None:
         """The same of all."""
         for known in self._seen_first:
             for standing in known.values():
-                standing.close()
+                standing.end(self._nobody)
 
     def seen(self, partition: int) -> dict[str, int]:
         """The counts that were seen in the ledger, by field."""

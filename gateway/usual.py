@@ -52,6 +52,7 @@ class Usual:
                 settings.body_bytes_max, limits.decoded_bytes_max, limits.event_bytes_max
             ),
             found=standings.found,
+            decoy=standings.decoy,
             stamps=self._stamps,
             stamp=self._stamp,
             bundle=self._bundle,

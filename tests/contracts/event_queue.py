@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import msgspec
 
+from core.auth import keyed
 from core.body import Form
 from core.codec import Entry, encode_header
 from core.compression import Encoding
@@ -57,7 +58,7 @@ class Bundled:
             for header, one in zip(headers, entries, strict=True)
         )
         self.entries = len(entries)
-        self.events = {Standing("proj_1", partition=0): len(entries)}
+        self.events = {Standing("proj_1", keyed(""), partition=0): len(entries)}
         self.ones = [(one, Noted()) for one in entries]
 
     def accepted(self, durability: str) -> None:

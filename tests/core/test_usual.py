@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from core import kernels, standing_python, usual, usual_python
 from core.auth import keyed
-from core.standing_python import NOBODY, PROJECT_BYTES_MAX, SESSION_BYTES_MAX, Standing
+from core.standing_python import PROJECT_BYTES_MAX, SESSION_BYTES_MAX, Standing
 from tests.core.test_kernels import loaded_anew
 from tests.core.usual_rig import (
     BUILT,
     EVENT,
+    NOBODY,
     NOW_MS,
     PROJECTS,
     SECRET,
@@ -60,50 +61,64 @@ def test_python_where_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch) -> No
 
 @twins
 def test_standing(twin: ModuleType) -> None:
-    """It is closed until it is opened, and as if it had never been once it is closed again."""
-    made = twin.Standing("proj_1", partition=3)
+    """Its requests are usual between begin and end, and after that it is as it was before."""
+    made = twin.Standing("proj_1", NOBODY, partition=3)
     for _ in range(2):
         assert (made.project, made.partition, made.name) == ("proj_1", 3, "proj_1|a")
-        assert (made.is_open, made.session, made.expires_s, made.ends_ms) == (False, "", 0.0, 0)
+        assert (made.is_usual, made.session, made.expires_s, made.ends_ms) == (False, "", 0.0, 0)
         for session in ("s", SESSION):
-            made.open(session, keyed(SECRET), expires_s=10.0, ends_ms=NOW_MS)
-            assert (made.is_open, made.session) == (True, session)
+            made.begin(session, keyed(SECRET), expires_s=10.0, ends_ms=NOW_MS)
+            assert (made.is_usual, made.session) == (True, session)
             assert (made.expires_s, made.ends_ms) == (10.0, NOW_MS)
         assert (made.project, made.seen) == ("proj_1", 0)
-        made.close()
+        made.end(NOBODY)
+
+
+@twins
+def test_places(twin: ModuleType) -> None:
+    """Of as many as do not fit into one piece of memory, each has its own place; a new one in the
+    place of one that is gone knows nothing of it."""
+    for seen in (0, 7):
+        made = standings_of(twin, *[f"proj_{number}" for number in range(10_000)])
+        for at, one in enumerate(made):
+            assert (one.project, one.session, one.seen) == (f"proj_{at}", "", 0)
+            one.seen = seen + at
+            one.begin(SESSION, keyed(SECRET), expires_s=1.0, ends_ms=1)
+        assert [one.seen for one in made] == list(range(seen, seen + 10_000))
+        assert {one.project for one in made} == {f"proj_{number}" for number in range(10_000)}
 
 
 @twins
 def test_ids(twin: ModuleType) -> None:
     """An id that would not fit, or not stand in an entry's header, is an error that changes
     nothing."""
-    longest = twin.Standing("p" * PROJECT_BYTES_MAX, partition=0)
+    longest = twin.Standing("p" * PROJECT_BYTES_MAX, NOBODY, partition=0)
     session = "s" * SESSION_BYTES_MAX
-    longest.open(session, keyed(SECRET), expires_s=10.0, ends_ms=1)
+    longest.begin(session, keyed(SECRET), expires_s=10.0, ends_ms=1)
     assert (longest.project, longest.session) == ("p" * PROJECT_BYTES_MAX, session)
     for wrong in ("é", "p" * (PROJECT_BYTES_MAX + 1), "p|p", "|"):
         with pytest.raises(ValueError, match=r"ASCII"):
-            twin.Standing(wrong, partition=0)
+            twin.Standing(wrong, NOBODY, partition=0)
         with pytest.raises(ValueError, match=r"ASCII"):
-            longest.open(wrong, keyed("other"), expires_s=1.0, ends_ms=2)
+            longest.begin(wrong, keyed("other"), expires_s=1.0, ends_ms=2)
         assert (longest.session, longest.expires_s) == (session, 10.0)
 
 
 @twins
-def test_closed_standing_has_no_key(twin: ModuleType) -> None:
-    """What a project's key signs is not usual once its standing is closed, whenever it expires."""
+def test_no_key_after_the_end(twin: ModuleType) -> None:
+    """Of what a project's requests were signed with nothing is left, whenever it expires."""
     known = standing(twin, "proj_1")
     found, asked = rig(twin, [known]), [("asker", head(EVENT), EVENT)]
     assert found.take(asked) == []
-    known.close()
+    known.end(NOBODY)
     assert found.take(asked) == asked
-    known.open(SESSION, NOBODY, expires_s=10.0, ends_ms=NOW_MS + 1)
+    known.begin(SESSION, NOBODY, expires_s=10.0, ends_ms=NOW_MS + 1)
     assert found.take(asked) == asked
 
 
 def standings_of(twin: ModuleType, *projects: str) -> list[Standing]:
-    """Closed ones."""
-    return [twin.Standing(project, partition=0) for project in projects]
+    """Of these, whose requests are not usual."""
+    return [twin.Standing(project, NOBODY, partition=0) for project in projects]
 
 
 @twins
@@ -212,7 +227,7 @@ def test_not_pickled(twin: ModuleType) -> None:
             pickle.dumps(standing(twin, "proj_1"))
 
 
-CLOSED = usual.Standing("proj_1", partition=0)
+UNUSUAL = usual.Standing("proj_1", NOBODY, partition=0)
 
 
 @pytest.mark.parametrize(
@@ -221,8 +236,8 @@ CLOSED = usual.Standing("proj_1", partition=0)
         pytest.param("note", ((), ()), id="tuples of standings"),
         pytest.param("note", ([1], [1]), id="a number for a standing"),
         pytest.param("counts_as_arguments", ({"a": 1},), id="a text for a standing"),
-        pytest.param("counts_as_arguments", ({CLOSED: -1},), id="less than nothing"),
-        pytest.param("counts_as_arguments", ({CLOSED: Other()},), id="one that changes"),
+        pytest.param("counts_as_arguments", ({UNUSUAL: -1},), id="less than nothing"),
+        pytest.param("counts_as_arguments", ({UNUSUAL: Other()},), id="one that changes"),
         pytest.param("responses", (b"", ("", 1), [1]), id="a number for a request"),
         pytest.param("responses", (b"", ("", 1), [(1, "a")]), id="no answer"),
         pytest.param("responses", (b"", ("", 1), [(1, "a", None)]), id="none for an answer"),
@@ -241,16 +256,18 @@ def test_what_is_compiled_checks_its_arguments(
             getattr(native, function)(*arguments)
 
 
-def test_what_is_compiled_checks_what_it_is_opened_with() -> None:
+def test_what_is_compiled_checks_what_a_standing_begins_with() -> None:
     """The same of a standing's ids and key."""
     for native in TWINS[1:]:
-        for project in (b"a", None):
+        for project, nobody in ((b"a", NOBODY), (None, NOBODY), ("a", None), ("a", b"")):
             with pytest.raises(TypeError):
-                native.Standing(project, partition=0)
-        made = native.Standing("proj_1", partition=0)
+                native.Standing(project, nobody, partition=0)
+        made = native.Standing("proj_1", NOBODY, partition=0)
+        with pytest.raises(TypeError):
+            made.end(None)
         for session, key in ((b"s", keyed(SECRET)), (None, keyed(SECRET)), ("s", None), ("s", 1)):
             with pytest.raises(TypeError):
-                made.open(session, key, expires_s=1.0, ends_ms=1)
+                made.begin(session, key, expires_s=1.0, ends_ms=1)
 
 
 @pytest.mark.parametrize("name", ["Standing", "Judge"])

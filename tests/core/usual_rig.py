@@ -30,6 +30,7 @@ def twin_of(kind: str) -> ModuleType:
 
 TWINS = [twin_of(kind) for kind in (("python", "native") if BUILT else ("python",))]
 twins = pytest.mark.parametrize("twin", TWINS)
+NOBODY = keyed("nobody")
 SECRET, SESSION = "whsec_" + "1" * 32, "sess_01HF7YAT00ABCDEFGHJKMNPQRS"
 NOW_S = 1_705_312_200
 NOW_MS = NOW_S * 1000 + 7
@@ -43,8 +44,8 @@ PROJECTS = [f"proj_{number}" for number in range(150)]  # more than a table begi
 def standing(twin: ModuleType, project: str, **changed: Any) -> Standing:
     """A project's, which lasts."""
     values = {"expires_s": 10.0, "ends_ms": NOW_MS + 1, **changed}
-    found: Standing = twin.Standing(project, partition=values.pop("partition", 0))
-    found.open(SESSION, keyed(SECRET), **values)
+    found: Standing = twin.Standing(project, NOBODY, partition=values.pop("partition", 0))
+    found.begin(SESSION, keyed(SECRET), **values)
     return found
 
 
@@ -107,10 +108,12 @@ def rig(
         moment.bundles[partition] = bundled[-1]
         return bundled[-1]
 
+    decoy = twin.Standing("", NOBODY, partition=0)
     judge = twin.Judge(
         limits,
         bytes_max=5_000,
         found=directory,
+        decoy=decoy,
         stamps={} if stamps is None else stamps,
         stamp=stamp,
         bundle=bundle or next_bundle,

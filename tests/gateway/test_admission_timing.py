@@ -195,7 +195,7 @@ def without_decoy(admission: Admission) -> Refuse:
     refuse = usual_first(admission)
 
     def skipping(head: Head) -> object:
-        if head.project and not admission._standings.is_open(head.project):
+        if head.project and not admission._standings.is_usual(head.project):
             return admission.check_now(head, BODY)
         return refuse(head)
 

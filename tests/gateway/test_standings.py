@@ -33,21 +33,21 @@ def test_one_of_each() -> None:
 
 
 def test_learned_and_forgotten() -> None:
-    """A project is open, with what it was learned with, until it is forgotten."""
+    """A project's requests are usual, by what was learned, until it is forgotten."""
     standings = Standings(4)
     for project in ("proj_1", "proj_2"):
         learn(standings, project)
     standing = standings.of("proj_1")
     assert (standing.session, standing.expires_s, standing.ends_ms) == ("sess_1", 5.0, 7)
-    assert standings.is_open(PROJECT)
+    assert standings.is_usual(PROJECT)
     for project in ("proj_1", "proj_1", "proj_9"):
         standings.forget(project)
-    assert [standings.is_open(b"proj_%d" % number) for number in (1, 2, 9)] == [False, True, False]
+    assert [standings.is_usual(b"proj_%d" % number) for number in (1, 2, 9)] == [False, True, False]
     learn(standings, "proj_1")
-    assert standings.is_open(PROJECT)
+    assert standings.is_usual(PROJECT)
     standings.forget_all()
-    assert not standings.is_open(PROJECT)
-    assert not standings.is_open(b"proj_2")
+    assert not standings.is_usual(PROJECT)
+    assert not standings.is_usual(b"proj_2")
     assert standings.of("proj_1") is standing
 
 
@@ -56,7 +56,7 @@ def test_ids_that_are_none_of_ours() -> None:
     standings = Standings(1)
     for session in ("s" * 200, "é"):
         learn(standings, "proj_1", session)
-    assert not standings.is_open(PROJECT)
+    assert not standings.is_usual(PROJECT)
 
 
 def test_seen() -> None:
@@ -81,14 +81,14 @@ def test_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         learn(standings, project)
         standings.of(project).seen = number
     assert standings.seen(0) == {"b|a": 2, "c|a": 4}
-    assert [standings.is_open(project) for project in (b"a", b"b", b"c")] == [False, True, True]
-    assert not oldest.is_open
+    assert [standings.is_usual(project) for project in (b"a", b"b", b"c")] == [False, True, True]
+    assert not oldest.is_usual
     assert len(standings.found) == 2
 
 
 def is_usual(running: Running, project: bytes = PROJECT) -> bool:
     """Whether a project's requests are, in a gateway."""
-    return running.gateway.admission._standings.is_open(project)
+    return running.gateway.admission._standings.is_usual(project)
 
 
 async def post(producer: Producer) -> Reply:
