@@ -21,14 +21,16 @@ from bench.processes import BenchError
 from bench.queue_server import Queue, queue
 from bench.rounds import P50, P99, RATE, Figures, Plan, interleaved, warmed
 from bench.servers import Server, gateway
+from bench.stalls import alone
 from bench.tiers import TIERS
 from cli.supervisor import script
 
 SHARE = 0.5  # of the knee
+ALONE = "the machine alone"
 
 
 def measure(plan: Plan, tiers: tuple[str, ...] = TIERS) -> dict[str, Any]:
-    """A row per tier: its knee, and the latency at half of it."""
+    """A row per tier: its knee, and the latency at half of it. And one of what the machine adds."""
     with ExitStack() as stack:
         systems = {tier: stack.enter_context(system(tier)) for tier in tiers}
         loops = {
@@ -40,9 +42,9 @@ def measure(plan: Plan, tiers: tuple[str, ...] = TIERS) -> dict[str, Any]:
             tier: partial(open_loop, server, own, knees[tier] * SHARE, plan.seconds)
             for tier, (own, server) in systems.items()
         }
-        rows = interleaved(loops, plan.rounds)
-    found = {tier: {"knee/s": knees[tier], **row} for tier, row in rows.items()}
-    return {"title": "Open loop at half the knee", "rows": found}
+        rows = interleaved({**loops, ALONE: partial(alone, plan.seconds)}, plan.rounds)
+    found = {tier: {"knee/s": knees[tier], **rows[tier]} for tier in tiers}
+    return {"title": "Open loop at half the knee", "rows": {**found, ALONE: rows[ALONE]}}
 
 
 @contextmanager

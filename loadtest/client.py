@@ -19,6 +19,7 @@ from loadtest.plan import Plan
 from loadtest.requests import Request
 
 PUMP_S = 0.001
+NEVER_S = float("inf")
 DROP_S = 0.1
 RECONNECT_S = 0.05
 RETRY_S = 0.1  # before the second attempt; doubles with each
@@ -73,7 +74,8 @@ class Sender:
         self._unfinished = 0
         self._started = self._sent_all = self._ending = False
         self._answered_all = asyncio.Event()
-        self._stop_s = 0.0
+        self._stop_s = self._start_s = 0.0
+        self._upcoming_s = NEVER_S  # when the next request falls due, in an open loop
         self._connecting: set[asyncio.Future[None]] = set()
 
     async def run(self, start_s: float) -> None:
@@ -91,7 +93,7 @@ class Sender:
                 self._next_closed(connection)
             await self._closed_loop_ends()
         else:
-            await self._pump(self._schedule, start_s)
+            await self._pump(start_s)
         self._sent_all = True
         await self._finish_up()
         self._ending = True
@@ -117,20 +119,30 @@ class Sender:
         """End the load now; what is under way is still waited for."""
         self._stop_s = 0.0
 
-    async def _pump(self, schedule: Iterator[float], start_s: float) -> None:
-        """Put on the wire what has fallen due, every millisecond."""
-        counts = self._tally.counts
-        upcoming, look_s = next(schedule, None), 0.0
-        while upcoming is not None and self._stop_s:
-            now_s = time.perf_counter() - start_s
-            while upcoming is not None and upcoming <= now_s:
-                counts.offered += 1
-                self._start(start_s + upcoming)
-                upcoming = next(schedule, None)
+    async def _pump(self, start_s: float) -> None:
+        """Put on the wire what has fallen due, every millisecond at least."""
+        self._start_s, look_s = start_s, 0.0
+        self._upcoming_s = self._next_due()
+        while self._upcoming_s < NEVER_S and self._stop_s:
+            now_s = self._send_due()
             if now_s >= look_s:
                 self._drop_stalled()
                 look_s = now_s + DROP_S
             await asyncio.sleep(PUMP_S)
+
+    def _send_due(self) -> float:
+        """Put on the wire what has fallen due by now, which is returned."""
+        now_s = time.perf_counter()
+        while self._upcoming_s <= now_s and self._stop_s:
+            self._tally.counts.offered += 1
+            self._start(self._upcoming_s)
+            self._upcoming_s = self._next_due()
+        return now_s
+
+    def _next_due(self) -> float:
+        """When the next request falls due, by time.perf_counter()."""
+        assert self._schedule is not None
+        return self._start_s + next(self._schedule, NEVER_S)
 
     def _start(self, due_s: float) -> None:
         if len(self._waiting) >= WAITING_MAX:
@@ -189,6 +201,7 @@ class Sender:
             connection.retire()
         else:
             self.on_idle(connection)
+        self._send_due()  # what is due need not wait for the next millisecond
 
     def on_lost(self, connection: Connection, job: Job | None) -> None:
         """A connection has ended; what waited on it has an unknown outcome."""

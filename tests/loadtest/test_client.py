@@ -210,6 +210,20 @@ async def test_last_answers_are_waited_for(serve: Serve) -> None:
     assert numbers_of(tally.counts) == {"offered": 10, "sent": 10, "accepted": 10, "events": 10}
 
 
+async def test_what_is_due_goes_with_an_answer(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has fallen due while the sender slept goes out as soon as an answer has come."""
+    monkeypatch.setattr(client, "PUMP_S", 1_000)
+    stub, tally = await serve(always(reply(), 0.05)), Tally(remember=False)
+    sender = sender_of(plan_for(stub.port), tally)
+    sender._schedule = iter([0.0, 0.001, 0.002])
+    sending = asyncio.create_task(sender.run(time.perf_counter() + START_S))
+    await until(lambda: tally.counts.accepted == 3)
+    assert tally.counts.offered == tally.counts.sent == 3
+    sending.cancel()
+
+
 async def test_too_much_waits(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """What falls due while too much waits already is skipped, and counted as that."""
     monkeypatch.setattr(client, "WAITING_MAX", 5)
