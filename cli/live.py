@@ -13,7 +13,8 @@ from cli.output import stderr
 from core.metrics import Metric
 from loadtest.run import Outcome, Second
 
-LINE_S = 2.0  # between plain lines
+LINE_S = 5.0  # between plain lines
+FRAME_S = 0.5  # between pictures
 SPARKS = "▁▂▃▄▅▆▇█"
 SPARK_SECONDS = 40
 METRICS_TIMEOUT_S = 0.5
@@ -25,7 +26,7 @@ class LiveView:
     def __init__(self, url: str) -> None:
         self._url = url
         self._live = Live(console=stderr, auto_refresh=False) if stderr.is_terminal else None
-        self._next_s = 0.0
+        self._next_s = 0.0 if self._live else time.monotonic() + LINE_S
         self._opener = build_opener(ProxyHandler({}))
 
     def __enter__(self) -> "LiveView":
@@ -43,14 +44,16 @@ class LiveView:
             self._live.__exit__(kind, error, trace)
 
     def show(self, outcome: Outcome) -> None:
-        """Show the outcome so far."""
+        """Show the outcome so far, if it is time to: it takes some ms of a core."""
+        if time.monotonic() < self._next_s:
+            return
         seconds = outcome.seconds()
         if not seconds:
             return
+        self._next_s = time.monotonic() + (FRAME_S if self._live else LINE_S)
         if self._live:
             self._live.update(render(outcome, seconds, self.backlog()), refresh=True)
-        elif time.monotonic() >= self._next_s:
-            self._next_s = time.monotonic() + LINE_S
+        else:
             stderr.print(line(outcome, seconds, self.backlog()), highlight=False, soft_wrap=True)
 
     def backlog(self) -> int | None:

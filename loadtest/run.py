@@ -68,7 +68,7 @@ class Outcome:
     def seconds(self) -> list[Second]:
         """The run, second by second.
 
-        Asked for twice a second of a run, so only what is new is worked out.
+        Asked for again and again in a run, so only what is new is worked out.
         """
         for at_s, (latencies, numbers) in self._per_second.items():
             if at_s not in self._seconds:
@@ -104,7 +104,7 @@ def _errors(counts: Counts) -> int:
 def run(plan: Plan, on_progress: Callable[[Outcome], None]) -> Outcome:
     """Carry out a plan. Ctrl-C ends it early, with an outcome that says it is partial.
 
-    on_progress: called about twice a second.
+    on_progress: called several times a second; what it does takes time from what is measured.
     """
     context = multiprocessing.get_context("spawn")
     halt = context.Event()

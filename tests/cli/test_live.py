@@ -117,8 +117,11 @@ def test_many_seconds() -> None:
 def test_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where output is no terminal there are plain lines, one every few seconds, never broken."""
     text = console(monkeypatch, terminal=False, width=40)
-    monkeypatch.setattr(live, "LINE_S", 60.0)
+    now_s = [100.0]
+    monkeypatch.setattr(live.time, "monotonic", lambda: now_s[0])
     with LiveView("http://127.0.0.1:1") as view:
+        view.show(grown())
+        now_s[0] += live.LINE_S
         view.show(outcome_of(plan_for()))  # nothing told yet
         assert text.getvalue() == ""
         for _ in range(3):
@@ -141,6 +144,7 @@ def test_lines_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal the table is drawn over itself, and stays when the view ends."""
     text = console(monkeypatch, terminal=True)
+    monkeypatch.setattr(live, "FRAME_S", 0.0)
     with LiveView("http://127.0.0.1:1") as view:
         for _ in range(3):
             view.show(grown())
@@ -180,3 +184,13 @@ async def test_slow_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     async with answering(always(reply(200, PAGE), delay_s=60)) as stub:
         view = LiveView(f"http://127.0.0.1:{stub.port}")
         assert await asyncio.wait_for(asyncio.to_thread(view.backlog), 20) is None
+
+
+def test_not_more_often_than_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To draw takes time from what is measured: it is done some times a second."""
+    text = console(monkeypatch, terminal=True)
+    monkeypatch.setattr(live, "FRAME_S", 60.0)
+    with LiveView("http://127.0.0.1:1") as view:
+        for _ in range(3):
+            view.show(grown())
+        assert text.getvalue().count("lost connections") == 1
