@@ -60,7 +60,8 @@ def open_loop(server: Server, own: Queue, rate_s: float, seconds: int) -> Figure
     own.empty(server.stream)
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "report.json"
-        options = ["--rate", f"{rate_s:.1f}", "--duration", str(seconds), "--json", str(file)]
+        options = ["--rate", f"{rate_s:.1f}", "--duration", str(seconds)]
+        options += ["--json", str(file), "--quiet"]
         command = [*script("loadtest"), *target(server.url, server.senders[0]), *options]
         done = subprocess.run(on_core(LOAD, *command), capture_output=True, text=True, check=False)
         if done.returncode:

@@ -1,5 +1,6 @@
 """The view of a load test while it runs: figures that move for a person, plain lines for a file."""
 
+import math
 import time
 import urllib.request
 from types import TracebackType
@@ -21,12 +22,13 @@ METRICS_TIMEOUT_S = 0.5
 
 
 class LiveView:
-    """Shows an outcome as it grows. `url` is the gateway's, for its backlog."""
+    """Shows an outcome as it grows, unless it is quiet. `url` is the gateway's, for its backlog."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, quiet: bool = False) -> None:
+        drawn = stderr.is_terminal and not quiet
         self._url = url
-        self._live = Live(console=stderr, auto_refresh=False) if stderr.is_terminal else None
-        self._next_s = 0.0 if self._live else time.monotonic() + LINE_S
+        self._live = Live(console=stderr, auto_refresh=False) if drawn else None
+        self._next_s = 0.0 if drawn else math.inf if quiet else time.monotonic() + LINE_S
         self._opener = build_opener(ProxyHandler({}))
 
     def __enter__(self) -> "LiveView":

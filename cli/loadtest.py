@@ -80,6 +80,7 @@ Every = Annotated[str, typer.Option(help="Seconds between kills, e.g. 5s.")]
 Sweep = Annotated[bool, typer.Option("--sweep", help="Find the highest rate under --p99-ms.")]
 P99 = Annotated[float, typer.Option(min=0.1, help="The limit of a sweep, in milliseconds.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the report as JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show nothing until the run is over.")]
 HtmlFile = Annotated[Path | None, typer.Option("--html", help="Write the report as a page.")]
 
 
@@ -111,6 +112,7 @@ def loadtest(
     p99_ms: P99 = 50.0,
     json: JsonFile = None,
     html: HtmlFile = None,
+    quiet: Quiet = False,
 ) -> None:
     """Measure a gateway, and prove that nothing it acknowledged was lost."""
     if context.invoked_subcommand is None:
@@ -129,9 +131,9 @@ def _carry_out(options: dict[str, Any]) -> None:
         _probe(plan)
         trials: list[Trial] = []
         if options["sweep"]:
-            outcome, trials = _sweep(plan, options["p99_ms"])
+            outcome, trials = _sweep(plan, options["p99_ms"], quiet=options["quiet"])
         else:
-            outcome = _measure(plan, chaos)
+            outcome = _measure(plan, chaos, quiet=options["quiet"])
         verdict = None
         if plan.verify:
             environ = target.environ(options["database_url"], options["redis_url"])
@@ -203,8 +205,8 @@ def _probe(plan: Plan) -> None:
         raise CliError(str(error)) from None
 
 
-def _measure(plan: Plan, chaos: Chaos | None = None) -> Outcome:
-    with LiveView(plan.url) as view:
+def _measure(plan: Plan, chaos: Chaos | None = None, *, quiet: bool) -> Outcome:
+    with LiveView(plan.url, quiet=quiet) as view:
 
         def on_progress(outcome: Outcome) -> None:
             view.show(outcome)
@@ -214,13 +216,13 @@ def _measure(plan: Plan, chaos: Chaos | None = None) -> Outcome:
         return run(plan, on_progress)
 
 
-def _sweep(plan: Plan, p99_ms: float) -> tuple[Outcome, list[Trial]]:
+def _sweep(plan: Plan, p99_ms: float, *, quiet: bool) -> tuple[Outcome, list[Trial]]:
     """The outcome of the best trial (or else the first), and all trials."""
     outcomes: dict[float, Outcome] = {}
 
     def measure(rate_s: float) -> Trial:
         step = msgspec.structs.replace(plan, rate_s=rate_s, run=secrets.token_hex(4))
-        outcome = outcomes[rate_s] = _measure(step)
+        outcome = outcomes[rate_s] = _measure(step, quiet=quiet)
         if outcome.partial:
             raise KeyboardInterrupt
         trial = judge(outcome, p99_ms)

@@ -131,6 +131,18 @@ def test_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b" not in text.getvalue()
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+def test_quiet(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A view that is quiet shows nothing, and asks nobody anything."""
+    text = console(monkeypatch, terminal=terminal)
+    monkeypatch.setattr(live, "LINE_S", 0.0)
+    monkeypatch.setattr(LiveView, "backlog", lambda _: pytest.fail("it asks"))
+    with LiveView("http://127.0.0.1:1", quiet=True) as view:
+        for _ in range(3):
+            view.show(grown())
+    assert text.getvalue() == ""
+
+
 def test_lines_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """When it is time there is another line."""
     text = console(monkeypatch, terminal=False)
