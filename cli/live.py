@@ -14,7 +14,7 @@ from cli.output import stderr
 from core.metrics import Metric
 from loadtest.run import Outcome, Second
 
-LINE_S = 5.0  # between plain lines
+LINE_S = 2.0  # between plain lines
 FRAME_S = 0.5  # between pictures
 SPARKS = "▁▂▃▄▅▆▇█"
 SPARK_SECONDS = 40

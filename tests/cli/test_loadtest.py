@@ -68,7 +68,7 @@ def test_fresh(spawn: Spawn, tmp_path: Path, temporary: Path) -> None:
     assert re.search(r"^accepted +1,500 requests, 1,500 events", result.out, re.MULTILINE)
     first, *lines = result.err.splitlines()
     assert first == "No --url: measuring a throw-away stack on this machine."
-    assert len(lines) >= 2
+    assert lines
     assert all(re.match(r" +[\d.]+ s  [\d,]+ requests/s  p50 .* backlog [\d?]", x) for x in lines)
 
 
