@@ -19,7 +19,7 @@ from bench.machine import LOAD, on_core
 from bench.peer_table import bodies
 from bench.processes import BenchError
 from bench.queue_server import Queue, queue
-from bench.rounds import P50, P99, RATE, Figures, Plan, interleaved, warmed
+from bench.rounds import P50, P99, P999, RATE, Figures, Plan, interleaved, warmed
 from bench.servers import Server, gateway
 from bench.stalls import alone
 from bench.tiers import TIERS
@@ -72,7 +72,7 @@ def open_loop(server: Server, own: Queue, rate_s: float, seconds: int) -> Figure
         raise BenchError(f"{counts['accepted']} of {counts['offered']} were accepted")
     sender = max(report["senderCpu"].values())
     figures = {"offered/s": rate_s, P50: latency["p50"], P99: latency["p99"]}
-    return {**figures, "p99.9 ms": latency["p99.9"], "sender CPU share": sender}
+    return {**figures, P999: latency["p99.9"], "sender CPU share": sender}
 
 
 def target(url: str, sender: Sender) -> list[str]:

@@ -17,7 +17,7 @@ from bench.servers import Server
 
 Figures = dict[str, float]
 CPU, QUEUE_CPU, RATE = "CPU us/request", "queue us/request", "requests/s"
-P50, P99 = "p50 ms", "p99 ms"
+P50, P99, P999 = "p50 ms", "p99 ms", "p99.9 ms"
 AGAINST = "against the first"
 
 

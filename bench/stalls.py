@@ -16,32 +16,32 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from bench.machine import LOAD, SERVER, on_core
-from bench.rounds import P50, P99, Figures
+from bench.rounds import P50, P99, P999, Figures
 
 GAP_NS_MIN = 100_000  # shorter ones delay nobody that it would show of
-QUANTILES = {P50: 0.5, P99: 0.99, "p99.9 ms": 0.999}
+QUANTILES = {P50: 0.5, P99: 0.99, P999: 0.999}
 
 
 def alone(seconds: int) -> Figures:
     """The waits that the gaps of both cores would be, while this loop is all that runs."""
-    gaps_ns: list[int] = []
+    gaps: list[int] = []
     commands = [
         on_core(core, sys.executable, "-m", "bench.stalls", str(seconds)) for core in (SERVER, LOAD)
     ]
     loops = [subprocess.Popen(command, stdout=subprocess.PIPE) for command in commands]
     for loop in loops:
         printed, _ = loop.communicate(timeout=seconds + 60)
-        gaps_ns += json.loads(printed)
+        gaps += json.loads(printed)
     return {
-        name: wait_ns(gaps_ns, int(seconds * 1e9), share) / 1e6 for name, share in QUANTILES.items()
+        name: wait_ns(gaps, int(seconds * 1e9), share) / 1e6 for name, share in QUANTILES.items()
     }
 
 
-def wait_ns(gaps_ns: Sequence[int], total_ns: int, share: float) -> float:
+def wait_ns(gaps: Sequence[int], total_ns: int, share: float) -> float:
     """What this share of requests waits at most, if they come at any moment of the time, and who
     comes within a gap waits until its end."""
     longer_ns = (1 - share) * total_ns  # the moments at which one may come and wait longer
-    longest = sorted(gaps_ns, reverse=True)
+    longest = sorted(gaps, reverse=True)
     for amount, (sum_ns, next_ns) in enumerate(
         zip(accumulate(longest), [*longest, 0][1:], strict=True), start=1
     ):

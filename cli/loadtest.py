@@ -80,7 +80,7 @@ Every = Annotated[str, typer.Option(help="Seconds between kills, e.g. 5s.")]
 Sweep = Annotated[bool, typer.Option("--sweep", help="Find the highest rate under --p99-ms.")]
 P99 = Annotated[float, typer.Option(min=0.1, help="The limit of a sweep, in milliseconds.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the report as JSON.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Show nothing until the run is over.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show nothing while it measures.")]
 HtmlFile = Annotated[Path | None, typer.Option("--html", help="Write the report as a page.")]
 
 

@@ -3,7 +3,7 @@
 
 A standing is one piece of memory, which nothing else needs to be fetched for. It begins where the
 processor's lines do; and since many are far apart, they are in pages as large as the system has
-them: to find a small one takes as long as to fetch what is there.
+them: a small one must be looked for first, in memory that is far, too.
 """
 
 cimport cython

@@ -143,14 +143,28 @@ def test_quiet(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     assert text.getvalue() == ""
 
 
-def test_lines_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When it is time there is another line."""
-    text = console(monkeypatch, terminal=False)
-    monkeypatch.setattr(live, "LINE_S", 0.0)
+@pytest.mark.parametrize(
+    ("terminal", "setting", "interval_s", "shown", "times"),
+    [
+        pytest.param(False, "LINE_S", 0.0, "\n", 3, id="another line when it is time"),
+        pytest.param(True, "FRAME_S", 60.0, "lost connections", 1, id="a picture now and then"),
+    ],
+)
+def test_how_often(
+    terminal: bool,
+    setting: str,
+    interval_s: float,
+    shown: str,
+    times: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is shown takes time from what is measured: it is shown when it is time to."""
+    text = console(monkeypatch, terminal=terminal)
+    monkeypatch.setattr(live, setting, interval_s)
     with LiveView("http://127.0.0.1:1") as view:
         for _ in range(3):
             view.show(grown())
-    assert text.getvalue().count("\n") == 3
+        assert text.getvalue().count(shown) == times
 
 
 def test_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,13 +210,3 @@ async def test_slow_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
     async with answering(always(reply(200, PAGE), delay_s=60)) as stub:
         view = LiveView(f"http://127.0.0.1:{stub.port}")
         assert await asyncio.wait_for(asyncio.to_thread(view.backlog), 20) is None
-
-
-def test_not_more_often_than_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To draw takes time from what is measured: it is done some times a second."""
-    text = console(monkeypatch, terminal=True)
-    monkeypatch.setattr(live, "FRAME_S", 60.0)
-    with LiveView("http://127.0.0.1:1") as view:
-        for _ in range(3):
-            view.show(grown())
-        assert text.getvalue().count("lost connections") == 1
