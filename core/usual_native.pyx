@@ -295,7 +295,10 @@ def responses(bytes head not None, ids, list ones not None):
     if number < 0:
         raise ValueError("a number is none or more")
     check_ascii(prefix)
-    return [response_to(ones[at], head, prefix, number + at) for at in range(len(ones))]
+    cdef list found = []
+    for at in range(len(ones)):  # a comprehension's own `at` would be an object
+        found.append(response_to(ones[at], head, prefix, number + at))
+    return found
 
 
 cdef bytes response_to(one, bytes head, str prefix, Py_ssize_t number):

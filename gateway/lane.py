@@ -28,6 +28,7 @@ from gateway.turn import Turn
 READ_AHEAD_BYTES = 64 << 10  # of requests whose turn has not come
 LINE_BYTES, END_BYTES = len(LINE), len(END)
 NOT_CONNECTED = cast("asyncio.Transport", None)  # nothing is called before `connection_made`
+Taken = tuple["Lane", Head, bytes]  # a request, and who waits for its answer
 LINGER_S = 1  # to let a client read why it was cut off, before the connection closes
 
 
@@ -115,7 +116,7 @@ class Lane(asyncio.Protocol):
         self._stalled = False
         self._connections.ready.add(self)
 
-    def take(self) -> tuple[Head, bytes] | None:
+    def take(self) -> Taken | None:
         """See gateway.ready.Served."""
         turn, buffer = self.turn, self._buffer
         if turn.busy or self._stalled or self._closing:
@@ -128,16 +129,17 @@ class Lane(asyncio.Protocol):
             request = only_request(self._templates, buffer, self._receiving.body_bytes_max)
         if request is None:
             return self._take_next(buffer)
+        head, body = request
         try:
-            self._receiving.take(len(request[1]))
+            self._receiving.take(len(body))
         except Unavailable as error:
             self._refuse(error)
             return None
         self._buffer = b""
         turn.busy = True  # from now on, since it may be asked again before that begins
-        return request
+        return self, head, body
 
-    def _take_next(self, buffer: bytes | bytearray) -> tuple[Head, bytes] | None:
+    def _take_next(self, buffer: bytes | bytearray) -> Taken | None:
         """The same, where there may be less than one request, or more, or another kind."""
         arriving = self._arriving
         plain = arriving.plain or self._take_head(buffer)
@@ -162,7 +164,7 @@ class Lane(asyncio.Protocol):
         else:
             self._at = self._searched = end
         self.turn.busy = True
-        return head, bytes(buffer[at:end])
+        return self, head, bytes(buffer[at:end])
 
     def answered(self, answer: Answer, *, close: bool) -> None:
         """See gateway.turn.Asker."""

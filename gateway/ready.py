@@ -23,8 +23,8 @@ class Served(Protocol):
 
     turn: Turn  # of its requests
 
-    def take(self) -> tuple[Head, bytes] | None:
-        """The next request, head and body, if it is there in full and can be begun now."""
+    def take(self) -> tuple["Served", Head, bytes] | None:
+        """Itself, and the next request's head and body, if that is there and can be begun now."""
 
     def abort(self) -> None:
         """Close the connection at once: there is a bug."""
@@ -58,7 +58,7 @@ class Ready:
         for served in waiting:
             try:
                 if request := served.take():
-                    taken.append((served, *request))
+                    taken.append(request)
             except Exception:  # said loudly, and no reason to leave the others waiting
                 log.exception(BUG)
                 served.abort()

@@ -40,12 +40,12 @@ class Noted:
         self.told, self.name, self.bodies = told, name, list(bodies)
         self.turn: Turn = NotedTurn(told, name)
 
-    def take(self) -> tuple[Head, bytes] | None:
+    def take(self) -> tuple["Noted", Head, bytes] | None:
         """See gateway.ready.Served."""
         self.told.append((self.name, "is asked"))
         if self.name == "broken":
             raise ZeroDivisionError("a bug")
-        return (Head(), self.bodies.pop(0)) if self.bodies else None
+        return (self, Head(), self.bodies.pop(0)) if self.bodies else None
 
     def abort(self) -> None:
         """See gateway.ready.Served."""

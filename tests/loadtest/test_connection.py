@@ -25,6 +25,8 @@ CLOSING = reply(202, ACCEPTED, b"Connection: close")
         (reply(408, b"{}", b"CONNECTION:   close"), 408, True),
         (reply(202, b"x" * 70_000), 202, False),
         (b"HTTP/1.1 202 A\r\ncontent-length:2\r\n\r\n{}", 202, False),
+        (b"HTTP/1.1 202 A\r\nContent-Length: 2\r\nServer: 1\r\n\r\n{}", 202, False),
+        (b"HTTP/1.1 202 A\r\nContent-Length: 2 \r\n\r\n{}", 202, False),
         (b"HTTP/1.1 204 No Content\r\n\r\n", 204, False),
     ],
 )
@@ -34,13 +36,13 @@ def test_split_reply(raw: bytes, status: int, closes: bool) -> None:
     for size in {*range(min(len(raw), 200)), len(raw) - 1}:
         assert split_reply(raw[:size]) is None
     for more in (b"", raw, b"HTTP/1.1 400"):
-        assert split_reply(raw + more) == (status, body, len(raw), closes)
+        assert split_reply(raw + more) == Reply(status, body, len(raw), closes)
 
 
 def test_length_in_the_body() -> None:
     """What looks like a header in the body is none."""
     body = b"\r\ncontent-length: 5\r\nconnection: close\r\n\r\n"
-    assert split_reply(reply(202, body)) == (202, body, len(reply(202, body)), False)
+    assert split_reply(reply(202, body)) == Reply(202, body, len(reply(202, body)), False)
 
 
 class Owner:
@@ -97,7 +99,7 @@ async def test_idle(connect: Open) -> None:
     assert connection.job is job
     assert before_s <= connection.sent_s <= time.perf_counter()
     await until(lambda: bool(owner.replies))
-    assert owner.replies == [(job, (202, ACCEPTED, len(reply()), False))]
+    assert owner.replies == [(job, Reply(202, ACCEPTED, len(reply()), False))]
     assert stub.requests == [REQUEST.raw]
 
 
