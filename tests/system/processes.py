@@ -5,6 +5,7 @@ could be given to somebody's connection while its listener restarts, or a client
 and again could even connect to itself.
 """
 
+import os
 import random
 import signal
 import socket
@@ -18,6 +19,7 @@ from pathlib import Path
 BACKOFF_S = 0.3
 POLL_S = 0.05
 STOP_S = 25
+PORTS, SHARES = range(12_000, 30_000), 8  # each of the tests' processes has a share of its own
 COMMAND = [sys.executable, str(Path(sys.executable).parent / "contox-ingest")]
 
 
@@ -121,16 +123,23 @@ class Keeper:
             process.end()
 
 
+given: set[int] = set()  # ports, by this process
+
+
 def free_port() -> int:
-    """A TCP port that nothing listens on now, and that no outgoing connection will be given."""
+    """A TCP port that nothing listens on now, that no outgoing connection will be given, and that
+    nobody else was given: several are asked for before the first of them is listened on."""
+    share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % SHARES
     while True:
-        port = random.randrange(12_000, 30_000)
+        port = random.choice(PORTS[share::SHARES])
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        return port
+        if port not in given:
+            given.add(port)
+            return port
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
