@@ -27,6 +27,12 @@ cdef extern from *:
 
     enum { LARGE_PAGE = 2 << 20 };
 
+    #ifdef __SANITIZE_ADDRESS__
+    enum { ALONE = 1 }; /* each place is of the heap, which knows its bounds and its end */
+    #else
+    enum { ALONE = 0 };
+    #endif
+
     /* Zeros, from `free`'s heap; NULL where there is no memory. */
     static void *zeros(size_t size) {
         void *memory = NULL;
@@ -41,11 +47,13 @@ cdef extern from *:
     }
     """
     enum:
+        ALONE
         LARGE_PAGE
     void *zeros(size_t size) nogil
     void __builtin_prefetch(const void *at) nogil
 
 cdef extern from "Python.h":
+    unsigned long HAVE_GC "Py_TPFLAGS_HAVE_GC"
     ctypedef struct Type "PyTypeObject":
         PyObject *(*tp_alloc)(Type *, Py_ssize_t)
         void (*tp_free)(void *)
@@ -124,9 +132,11 @@ cdef PyObject *new_standing(Type *kind, Py_ssize_t _) noexcept:
     cdef Place *place
     cdef Py_ssize_t at
     if free_places is NULL:
-        place = <Place *>zeros(LARGE_PAGE)
+        place = <Place *>zeros(PLACE if ALONE else LARGE_PAGE)
         if place is NULL:
             return PyErr_NoMemory()
+        if ALONE:
+            return PyObject_Init(<PyObject *>place, kind)
         for at in range(LARGE_PAGE // PLACE):
             free_standing(&place[at])
     place = free_places
@@ -138,11 +148,14 @@ cdef PyObject *new_standing(Type *kind, Py_ssize_t _) noexcept:
 cdef void free_standing(void *memory) noexcept:
     """Keep it for the next one: there is as much as there ever were at once."""
     global free_places
+    if ALONE:
+        free(memory)
+        return
     (<Place *>memory).next = free_places
     free_places = <Place *>memory
 
 
-if Standing.__basicsize__ > PLACE:
+if Standing.__basicsize__ > PLACE or Standing.__flags__ & HAVE_GC:
     raise ImportError("a standing does not fit into its place")
 (<Type *>Standing).tp_alloc, (<Type *>Standing).tp_free = new_standing, free_standing
 

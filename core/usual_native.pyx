@@ -193,11 +193,19 @@ cdef class Judge:
         if gathered is None or len(gathered.ones) >= ONES_MAX:
             gathered = <Gathered?>self.bundle(gathered, standing.partition, moment)
         one = request[0], identity, self.answer_to(identity, standing)
-        put_entry(gathered.wire, standing, middle, stamp, digest, body)
+        cdef Py_ssize_t length = PyByteArray_GET_SIZE(gathered.wire)
+        cdef Py_ssize_t amount = len(gathered.ones)
+        cdef PyObject *count
+        try:
+            put_entry(gathered.wire, standing, middle, stamp, digest, body)
+            gathered.ones.append(one)
+            count = PyDict_GetItemWithError(gathered.events, standing)
+            gathered.events[standing] = 1 if count is NULL else <object>count + 1
+        except BaseException:
+            PyByteArray_Resize(gathered.wire, length)
+            del gathered.ones[amount:]
+            raise
         gathered.body_bytes += size
-        gathered.ones.append(one)
-        cdef PyObject *count = PyDict_GetItemWithError(gathered.events, standing)
-        gathered.events[standing] = 1 if count is NULL else <object>count + 1
         return True
 
     cdef bytes answer_to(self, str identity, Standing standing):

@@ -125,12 +125,17 @@ class Judge:
         answer = f"{before}{identity}{between}{standing.session}{after}".encode()
         begun = opening(standing.project, standing.session)
         header = begun + moment.middle + stamp + mac.hex().encode()
-        gathered.wire += b"$%d\r\n%b\r\n$%d\r\n" % (len(header), header, len(body))
-        gathered.wire += body
-        gathered.wire += b"\r\n"
+        length, amount = len(gathered.wire), len(gathered.ones)
+        try:
+            gathered.wire += b"$%d\r\n%b\r\n$%d\r\n" % (len(header), header, len(body))
+            gathered.wire += body
+            gathered.wire += b"\r\n"
+            gathered.ones.append((served, identity, answer))
+            gathered.events[standing] = gathered.events.get(standing, 0) + 1
+        except BaseException:  # no memory, perhaps: either all of it is there, or nothing
+            del gathered.wire[length:], gathered.ones[amount:]
+            raise
         gathered.body_bytes += len(body)
-        gathered.ones.append((served, identity, answer))
-        gathered.events[standing] = gathered.events.get(standing, 0) + 1
         return True
 
 

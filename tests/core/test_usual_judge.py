@@ -188,6 +188,32 @@ def test_bug(twin: ModuleType) -> None:
     assert [one[0] for one in found.bundled[0].ones] == [0, 2]
 
 
+class NoNumber:
+    """Something that cannot be counted on."""
+
+    def __add__(self, _other: object) -> int:
+        raise MemoryError
+
+
+@twins
+def test_all_or_nothing(twin: ModuleType) -> None:
+    """Of a request whose counting fails nothing stays in the bundle: admission takes it."""
+    known = [standing(twin, "proj_1"), standing(twin, "proj_2")]
+    found = rig(twin, known)
+    first, broken = (
+        (name, head(EVENT, project=name.encode()), EVENT) for name in ("proj_1", "proj_2")
+    )
+    assert found.take([first]) == []
+    (bundle,) = found.bundled
+    before = bytes(bundle.wire), list(bundle.ones), bundle.body_bytes
+    bundle.events[known[1]] = NoNumber()
+    assert found.take([broken]) == [broken]
+    assert [type(error) for error in found.failed] == [MemoryError]
+    assert (bytes(bundle.wire), bundle.ones, bundle.body_bytes) == before
+    assert found.take([first]) == []
+    assert (len(bundle.ones), bundle.events[known[0]]) == (2, 2)
+
+
 @pytest.mark.parametrize("request_", [1, (), ("asker", None, EVENT), ("asker", EVENT, EVENT)])
 def test_what_is_no_request(request_: object) -> None:
     """Something else in the place of a request is an error for all."""
