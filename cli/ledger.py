@@ -155,9 +155,9 @@ async def open_books(environ: Mapping[str, str]) -> AsyncIterator[Books]:
         accounts = await read_accounts(queue, SqlLedger(engine), settings.partitions)
         yield Books(queue, projects, accounts)
     except QUEUE_ERRORS as error:
-        url = mask_url(settings.redis_url)
+        url, why = mask_url(settings.redis_url), str(error).rstrip(".")
         raise CliError(
-            f"The queue {url} cannot be used: {error}; see: contox-ingest doctor"
+            f"The queue {url} cannot be used: {why}; see: contox-ingest doctor"
         ) from None
     except Unavailable as error:
         raise CliError(f"{error.sentence}; is CONTOX_DATABASE_URL right?") from None

@@ -5,6 +5,7 @@ Retry-After. A retry is signed anew; it is harmless because every event has an i
 """
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -63,13 +64,14 @@ class Sender:
         give_up_s = time.monotonic() + self._retry_s
         wait_s = WAIT_FIRST_S
         while True:
-            failure, retry_after_s = "", 0.0
+            failure, retry_after_s, hint = "", 0.0, ""
             try:
                 status, headers, content = await self._attempt(body, content_type)
             except ValueError as error:  # a line break in a header's value
                 raise CliError(f"The request cannot be made: {error}") from None
             except (aiohttp.ClientError, TimeoutError) as error:
-                failure = f"no answer from {self._url}: {error or type(error).__name__}"
+                failure = f"no answer from {self._url}: {_reason(error)}"
+                hint = "; does a gateway run there? CONTOX_URL says where to send"
             else:
                 if status == 401:
                     raise CliError(_unauthorized(headers))
@@ -79,7 +81,7 @@ class Sender:
                 retry_after_s = _retry_after_s(headers)
             pause_s = max(retry_after_s, wait_s * random())  # noqa: S311 - jitter, not a secret
             if time.monotonic() + pause_s > give_up_s:
-                raise CliError(f"Gave up after {self._retry_s:g} s of retries: {failure}")
+                raise CliError(f"Gave up after {self._retry_s:g} s of retries: {failure}{hint}")
             self._on_retry(f"{failure}; again in {pause_s:.1f} s")
             await asyncio.sleep(pause_s)
             wait_s = min(wait_s * 2, WAIT_MAX_S)
@@ -114,6 +116,14 @@ def _retry_after_s(headers: Mapping[str, str]) -> float:
     """Seconds from a Retry-After header; 0 if there is none that is a number."""
     text = headers.get("Retry-After", "")
     return float(text) if text.isascii() and text.isdigit() else 0.0
+
+
+def _reason(error: Exception) -> str:
+    """Why there is no answer."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.os_error.errno or 0
+        return os.strerror(number) if number > 0 else str(error.os_error)  # below 0: of names
+    return str(error) or type(error).__name__
 
 
 def _unauthorized(headers: Mapping[str, str]) -> str:

@@ -180,10 +180,19 @@ async def test_gives_up(stub: Stub, connect: Connect) -> None:
 
 
 async def test_no_server(connect: Connect) -> None:
-    """Where nobody listens, the sentence names the address and the cause."""
+    """Where nobody listens, the sentence names the address and the cause, and what to look at."""
     url = f"http://127.0.0.1:{free_port()}"
-    with pytest.raises(CliError, match=rf"^Gave up after 0 s of retries: no answer from {url}/api"):
+    said = (
+        rf"^Gave up after 0 s of retries: no answer from {url}/api/v2/ingest: Connection refused; "
+    )
+    with pytest.raises(CliError, match=rf"{said}.* CONTOX_URL "):
         await connect(url, retry_s=0).post(BODY, "application/json")
+
+
+async def test_no_such_host(connect: Connect) -> None:
+    """The same of a name that nobody has."""
+    with pytest.raises(CliError, match=r"no answer from http://no\.invalid/api/v2/ingest: .*\w"):
+        await connect("http://no.invalid", retry_s=0).post(BODY, "application/json")
 
 
 @pytest.mark.parametrize("text", ["", "<html>", "[1]", "5"])
