@@ -201,7 +201,7 @@ cdef class Judge:
             gathered.ones.append(one)
             count = PyDict_GetItemWithError(gathered.events, standing)
             gathered.events[standing] = 1 if count is NULL else <object>count + 1
-        except BaseException:
+        except MemoryError:  # nothing else is raised here
             PyByteArray_Resize(gathered.wire, length)
             del gathered.ones[amount:]
             raise

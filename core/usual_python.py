@@ -132,7 +132,7 @@ class Judge:
             gathered.wire += b"\r\n"
             gathered.ones.append((served, identity, answer))
             gathered.events[standing] = gathered.events.get(standing, 0) + 1
-        except BaseException:  # no memory, perhaps: either all of it is there, or nothing
+        except MemoryError:  # all of it is there, or nothing; admission may find room
             del gathered.wire[length:], gathered.ones[amount:]
             raise
         gathered.body_bytes += len(body)

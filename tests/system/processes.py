@@ -132,14 +132,15 @@ def free_port() -> int:
     share = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % SHARES
     while True:
         port = random.choice(PORTS[share::SHARES])
+        if port in given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        if port not in given:
-            given.add(port)
-            return port
+        given.add(port)
+        return port
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float, what: str) -> None:
